@@ -1,0 +1,41 @@
+/*
+ * core/base/limits.h - every limit of the core, in one place, with its reason.
+ */
+#ifndef WEIR_BASE_LIMITS_H
+#define WEIR_BASE_LIMITS_H
+
+#define KIB (UINT64_C(1) << 10)
+#define MIB (UINT64_C(1) << 20)
+
+/* A manifest: people write it; 1 MiB is some 20,000 lines. */
+#define LIMIT_MANIFEST_BYTES (1 * MIB)
+/* Nodes of one parsed document, aliases expanded: an alias bomb ends here. */
+#define LIMIT_TREE_NODES 100000u
+/* Nesting of a document: the deepest option has five levels; recursion in the core is bounded. */
+#define LIMIT_TREE_DEPTH 64u
+/* Memory of one parsed document with its text. */
+#define LIMIT_TREE_BYTES (64 * MIB)
+/* Errors reported of one manifest; more of them are summed up in one line. */
+#define LIMIT_DIAGS 100u
+/* A value that ${file:...} or ${env:...} brings in. */
+#define LIMIT_REFERENCE_BYTES (64 * KIB)
+/* Nodes of a pipeline, and tasks (threads) over all of them. */
+#define LIMIT_NODES 1000u
+#define LIMIT_PARALLELISM 1024u
+#define LIMIT_TASKS 4096u
+/* plugin.json in an ELF note (WEIR_NOTE_BYTES_MAX) and how far into a file headers are looked for. */
+#define LIMIT_ELF_SECTIONS 4096u
+/* A node name: it becomes a metric label and a file name. */
+#define LIMIT_NAME_BYTES 128u
+/* Splits of one source: 10,000 shards are the largest streams there are, times ten. */
+#define LIMIT_SPLITS 100000u
+#define LIMIT_SPLIT_ID_BYTES 255u
+#define LIMIT_SPLIT_PRIVATE_BYTES 4096u
+/* Records of one batch: indexes fit 32 bits with room for 1:N decoding. */
+#define LIMIT_BATCH_RECORDS (1u << 20)
+/* Text of one error. */
+#define LIMIT_ERROR_BYTES (8 * KIB)
+/* A template or a text that one evaluates to. */
+#define LIMIT_TEMPLATE_BYTES (64 * KIB)
+
+#endif
