@@ -1,0 +1,68 @@
+/*
+ * core/manifest/template.h - record templates: "clicks/dt=${time:%Y-%m-%d}/${.user|urlencode}.json".
+ *
+ * Parsed once into a program of parts; runtime/template_eval.c runs it over records.
+ */
+#ifndef WEIR_MANIFEST_TEMPLATE_H
+#define WEIR_MANIFEST_TEMPLATE_H
+
+#include <stdbool.h>
+#include <stddef.h>
+
+#include "base/arena.h"
+#include "base/error.h"
+
+typedef struct template_step { /* ".name" or "[3]" */
+    weir_str name;  /* NULL ptr for an index */
+    uint32_t index;
+} template_step;
+typedef struct template_path {
+    const template_step *steps;
+    size_t len;
+} template_path;
+
+typedef enum {
+    PART_LITERAL,
+    PART_KEY,      /* ${key} */
+    PART_VALUE,    /* ${value} */
+    PART_FIELD,    /* ${.a.b[0]} */
+    PART_HEADER,   /* ${header:x}; weir.* names read metadata columns */
+    PART_SPLIT,    /* ${split} */
+    PART_POSITION, /* ${position} */
+    PART_TIME,     /* ${time:%Y}: event time, UTC */
+    PART_NOW,      /* ${now:%Y} */
+    PART_UUID,
+    PART_RANDOM,   /* a decimal number of 64 random bits */
+} part_kind;
+
+typedef enum { FILTER_URLENCODE, FILTER_DEFAULT } filter_kind;
+typedef struct template_filter {
+    filter_kind kind;
+    weir_str argument;
+} template_filter;
+
+typedef struct template_part {
+    part_kind kind;
+    weir_str text; /* LITERAL; HEADER's name; TIME's and NOW's strftime format */
+    template_path path; /* FIELD */
+    const template_filter *filters;
+    size_t filter_count;
+} template_part;
+
+typedef struct template_program {
+    weir_str source;
+    const template_part *parts;
+    size_t count;
+    bool constant;   /* literals only */
+    bool needs_tape; /* reads a field */
+    bool needs_time, needs_headers, needs_key;
+} template_program;
+
+/* `at` gets the offset of what is wrong. "$$" is a dollar sign. */
+weir_status template_parse(weir_str text, arena *memory, const template_program **out, size_t *at,
+                           weir_error *err);
+/* ".a.b[0]" alone, as event_time.field has it. */
+weir_status template_parse_path(weir_str text, arena *memory, template_path *out, size_t *at,
+                                weir_error *err);
+
+#endif
