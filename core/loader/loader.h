@@ -53,6 +53,7 @@ struct note_option {
     size_t example_count;
     const note_option *fields; /* sub-keys: the option may be a mapping of these */
     size_t field_count;
+    option_type items; /* MAP without fields: type of its values, STRING or TEMPLATE ("items") */
 };
 
 typedef enum { RULE_REQUIRES, RULE_CONFLICTS, RULE_ONE_OF } note_rule_kind;
