@@ -23,7 +23,8 @@
 #define LIMIT_NODES 1000u
 #define LIMIT_PARALLELISM 1024u
 #define LIMIT_TASKS 4096u
-/* plugin.json in an ELF note (WEIR_NOTE_BYTES_MAX) and how far into a file headers are looked for. */
+/* plugin.json in an ELF note (WEIR_NOTE_BYTES_MAX) and how far into a file headers are looked for.
+ */
 #define LIMIT_ELF_SECTIONS 4096u
 /* A node name: it becomes a metric label and a file name. */
 #define LIMIT_NAME_BYTES 128u

@@ -48,6 +48,14 @@ int str_nearest(weir_str word, const weir_str *candidates, size_t count);
 
 /* True if the bytes are well-formed UTF-8 (no surrogates, no overlong forms). */
 bool str_is_utf8(weir_str s);
+/* Length of the well-formed UTF-8 character that `s` begins with; 0 if there is none. */
+size_t str_utf8_next(weir_str s);
+
+/* The next piece of `s` from `at`, made safe for a terminal or a log: control characters and bytes
+ * that are not UTF-8 become \n, \t, \xNN. Writes 1 to 4 bytes to `out` and their number to `len`;
+ * answers the offset behind what it took. at < s.len. */
+#define STR_ESCAPE_MAX 4u
+size_t str_escape_next(weir_str s, size_t at, char out[STR_ESCAPE_MAX], size_t *len);
 
 /* Whole-string numbers: false if there is anything else in it or it does not fit. */
 bool str_to_i64(weir_str s, int64_t *out);
