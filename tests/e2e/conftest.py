@@ -1,0 +1,141 @@
+"""Fixtures of the end-to-end tests: the program, and the servers it talks to.
+
+Every server runs on ports of the system's choice and is checked to be the process that listens on
+them, so that two runs on one machine never meet. WEIR_BUILD names the build to test.
+"""
+
+import os
+import sys
+import urllib.request
+import uuid
+from pathlib import Path
+
+import boto3
+import pytest
+from botocore.config import Config
+
+sys.path.insert(0, str(Path(__file__).parent))
+
+import weir as weir_module  # noqa: E402
+from processes import start_server, wait_for  # noqa: E402
+from stub import KinesisStub  # noqa: E402
+
+ENV = weir_module.ROOT / "build" / "env"
+KEYS = {"aws_access_key_id": "local", "aws_secret_access_key": "local-secret"}
+
+
+def pytest_collection_modifyitems(items):
+    if not weir_module.PROGRAM.exists():
+        raise pytest.UsageError(f"{weir_module.PROGRAM} does not exist; build it: scripts/build")
+    for item in items:  # sanitizers are slower than the limits of pytest.ini allow for
+        if weir_module.SANITIZED and not item.get_closest_marker("timeout"):
+            item.add_marker(pytest.mark.timeout(900))
+
+
+@pytest.fixture
+def weir(tmp_path):
+    driver = weir_module.Weir(tmp_path)
+    yield driver
+    driver.cleanup()
+
+
+def aws_client(service, endpoint, **more):
+    options = {"region_name": "us-east-1", **KEYS, **more}
+    return boto3.client(service, endpoint_url=endpoint, verify=False, **options, config=Config(
+        retries={"max_attempts": 5}, read_timeout=60, max_pool_connections=16))
+
+
+class KinesisLocal:
+    """npm's kinesis-local: polling, splits and merges are right; it never throttles."""
+
+    def __init__(self, folder):
+        package = ENV / "node_modules" / "kinesis-local"
+
+        def command(ports):
+            env = {**os.environ, "KINESIS_MOCK_TLS_PORT": str(ports[0]),
+                   "KINESIS_MOCK_PLAIN_PORT": str(ports[1]), "LOG_LEVEL": "ERROR"}
+            certificate = folder / "kinesis-local-certificate.json"
+            if certificate.exists():
+                env["KINESIS_MOCK_CERT_PATH"] = str(certificate)
+            return ["node", "main.js"], {"cwd": package, "env": env}
+
+        self.server = start_server(command, 2, folder / "kinesis-local.log")
+        self.tls_port, self.plain_port = self.server.ports
+        self.endpoint = f"http://127.0.0.1:{self.plain_port}"
+        self.tls_endpoint = f"https://localhost:{self.tls_port}"
+        self.client = aws_client("kinesis", self.endpoint)
+
+    def create_stream(self, shards, name=None):
+        name = name or f"s-{uuid.uuid4().hex[:12]}"
+        self.client.create_stream(StreamName=name, ShardCount=shards)
+        self.wait_active(name)
+        return name
+
+    def wait_active(self, name):
+        def active():
+            answer = self.client.describe_stream_summary(StreamName=name)
+            return answer["StreamDescriptionSummary"]["StreamStatus"] == "ACTIVE"
+
+        wait_for(active, 60, f"stream {name} is active", interval=0.1)
+
+
+@pytest.fixture(scope="session")
+def certificate(tmp_path_factory):
+    """A self-signed certificate for localhost and 127.0.0.1: (folder, certificate, key)."""
+    import subprocess
+    folder = tmp_path_factory.mktemp("certificate")
+    cert, key = folder / "cert.pem", folder / "key.pem"
+    subprocess.run(["openssl", "req", "-x509", "-newkey", "rsa:2048", "-nodes", "-days", "30",
+                    "-subj", "/CN=localhost", "-addext", "subjectAltName=DNS:localhost,IP:127.0.0.1",
+                    "-keyout", key, "-out", cert], check=True, capture_output=True)
+    return folder, cert, key
+
+
+@pytest.fixture(scope="session")
+def kinesis_local(tmp_path_factory, certificate):
+    import json
+    folder = tmp_path_factory.mktemp("kinesis-local")
+    _, cert, key = certificate
+    (folder / "kinesis-local-certificate.json").write_text(
+        json.dumps({"server": {"key": key.read_text(), "cert": cert.read_text()}}))
+    endpoint = KinesisLocal(folder)
+    yield endpoint
+    endpoint.server.stop()
+
+
+class Moto:
+    """moto with authentication on: it answers 403 to a wrong key or signature."""
+
+    def __init__(self, folder):
+        self.server = start_server(
+            lambda ports: ([ENV / "venv" / "bin" / "moto_server", "-H", "127.0.0.1", "-p", ports[0]], {}),
+            1, folder / "moto.log")
+        self.endpoint = f"http://127.0.0.1:{self.server.ports[0]}"
+        iam = aws_client("iam", self.endpoint)
+        iam.create_user(UserName="weir")
+        policy = ('{"Version": "2012-10-17", "Statement": '
+                  '[{"Effect": "Allow", "Action": "*", "Resource": "*"}]}')
+        iam.put_user_policy(UserName="weir", PolicyName="all", PolicyDocument=policy)
+        key = iam.create_access_key(UserName="weir")["AccessKey"]
+        self.access_key_id, self.secret = key["AccessKeyId"], key["SecretAccessKey"]
+        self.client = aws_client("kinesis", self.endpoint, aws_access_key_id=self.access_key_id,
+                                 aws_secret_access_key=self.secret)
+        self.set_authentication("0")
+
+    def set_authentication(self, after_requests):
+        request = urllib.request.Request(f"{self.endpoint}/moto-api/reset-auth", data=after_requests.encode(),
+                                         headers={"Content-Type": "text/plain"})
+        urllib.request.urlopen(request).read()
+
+
+@pytest.fixture(scope="session")
+def moto(tmp_path_factory):
+    server = Moto(tmp_path_factory.mktemp("moto"))
+    yield server
+    server.server.stop()
+
+
+@pytest.fixture
+def stub():
+    with KinesisStub() as server:
+        yield server
