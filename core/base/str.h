@@ -30,11 +30,12 @@ static inline bool str_eq_z(weir_str a, const char *z) {
 }
 
 static inline bool str_starts(weir_str s, weir_str prefix) {
-    return s.len >= prefix.len && memcmp(s.ptr, prefix.ptr, prefix.len) == 0;
+    return prefix.len == 0 || (s.len >= prefix.len && memcmp(s.ptr, prefix.ptr, prefix.len) == 0);
 }
 
 static inline bool str_ends(weir_str s, weir_str suffix) {
-    return s.len >= suffix.len && memcmp(s.ptr + s.len - suffix.len, suffix.ptr, suffix.len) == 0;
+    return suffix.len == 0 ||
+           (s.len >= suffix.len && memcmp(s.ptr + s.len - suffix.len, suffix.ptr, suffix.len) == 0);
 }
 
 /* Order of bytes, shorter first when one is a prefix of the other: positions and names sort so. */

@@ -17,6 +17,9 @@
 
 typedef struct wake {
     _Atomic uint32_t state; /* see wake.c; also the futex word */
+    /* Ends a sleep that goes on inside foreign code; see wake_enter. Set once, before sharing. */
+    void (*hook)(void *opaque);
+    void *opaque;
 } wake;
 
 void wake_init(wake *w);
@@ -27,5 +30,12 @@ void wake_signal(wake *w);
  * True if there was a signal, which is thereby consumed; a deadline in the past only looks. Only
  * one thread at a time. [task] */
 bool wake_wait(wake *w, int64_t deadline_ns);
+
+/* For a sleep that happens inside a plugin's call instead: after `wake_enter` answered true and
+ * until `wake_leave`, a signal calls `hook(opaque)`, which makes that call return (it must be
+ * async-signal-safe, as wake_signal is). False: a signal is there already and stays; do not sleep.
+ * wake_leave consumes the signal and says whether there was one. [task] */
+bool wake_enter(wake *w);
+bool wake_leave(wake *w);
 
 #endif
