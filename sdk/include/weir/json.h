@@ -15,9 +15,11 @@ extern "C" {
 #endif
 
 #define WEIR_JSON_DEPTH_DEFAULT 128u
+#define WEIR_JSON_DEPTH_MAX 1000u /* a greater depth_max counts as this */
 /* Duplicate member names are an error instead of "the last one counts". */
 #define WEIR_JSON_UNIQUE_KEYS (1u << 0)
-/* Every number that is no integer in range becomes F64, even where digits are lost. */
+/* Every number that is no integer in range becomes F64, even where digits are lost. One beyond the
+ * range of a double stays DECIMAL text: infinity would be a lie. */
 #define WEIR_JSON_NUMBERS_DOUBLE (1u << 1)
 
 /* Where a text is wrong. `text` is static, lower case: "expected ',' or '}'". */
@@ -29,9 +31,9 @@ typedef struct weir_json_fault {
 } weir_json_fault;
 
 /*
- * The parser's memory. `grow` gives room for at least `capacity` nodes in all, moving those written;
- * `alloc` gives bytes for strings that had escapes; both may answer NULL. `scratch` fields belong to
- * the parser between calls: zero them once, reuse the struct for many texts, end with
+ * The parser's memory. `grow` gives room for at least `capacity` nodes in all, moving those
+ * written; `alloc` gives bytes for strings that had escapes; both may answer NULL. `scratch` fields
+ * belong to the parser between calls: zero them once, reuse the struct for many texts, end with
  * weir_json_parser_free.
  */
 typedef struct weir_json_parser {
@@ -75,6 +77,18 @@ int weir_json_get_bool(const weir_value *object, const char *name, int otherwise
  */
 uint64_t weir_json_bound(const weir_value *v);
 uint64_t weir_json_write(const weir_value *v, char *out); /* bytes written */
+
+/* How TIMESTAMP_US is written. Numbers are exact: a fraction follows where the unit needs one. */
+#define WEIR_JSON_TIME_ISO8601 0u
+#define WEIR_JSON_TIME_EPOCH_S 1u
+#define WEIR_JSON_TIME_EPOCH_MS 2u
+#define WEIR_JSON_TIME_EPOCH_US 3u
+typedef struct weir_json_style {
+    uint32_t timestamps; /* WEIR_JSON_TIME_* */
+    uint32_t drop_nulls; /* 1: members whose value is null are left out; elements stay */
+} weir_json_style;
+/* weir_json_write in a given style; the same bound holds. */
+uint64_t weir_json_write_styled(const weir_value *v, const weir_json_style *style, char *out);
 
 /* Text of one string with quotes and escapes: at most 6 * len + 2 bytes. */
 uint64_t weir_json_write_str(weir_str s, char *out);

@@ -1,0 +1,8 @@
+/* The parser's loop for any CPU. */
+#include "json_private.h"
+#include "scan.h"
+
+#define PARSE_NAME json_parse_swar
+#define PARSE_TARGET
+#define PARSE_SCAN scan_string_swar
+#include "parse_body.h"

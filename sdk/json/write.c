@@ -1,0 +1,309 @@
+/* Value tape to JSON text. */
+#include <math.h>
+
+#include "json_private.h"
+
+/* Open containers that one frame of write_value remembers; deeper tapes take another frame. */
+#define FRAME_LEVELS 64u
+
+const char json_digit_pairs[200] =
+    "00010203040506070809101112131415161718192021222324252627282930313233343536373839404142434445464748"
+    "4950515253545556575859606162636465666768697071727374757677787980818283848586878889909192939495969798"
+    "99";
+
+static const char *const literals[] = {"null", "false", "true"};
+static char *write_value(const weir_value *v, const weir_json_style *style, char *out);
+static char *put_scalar(char *out, const weir_value *v, const weir_json_style *style);
+
+uint64_t weir_json_bound(const weir_value *v) {
+    /* Brackets belong to the container, a comma or colon to each node. */
+    const weir_value *end = weir_value_next(v);
+    uint64_t bound = 0;
+    for (; v < end; v++) {
+        if (v->logical != WEIR_L_NONE) {
+            bound += json_bound_logical(v) + 1;
+            continue;
+        }
+        switch (v->type) {
+        case WEIR_V_STRING:
+            bound += (uint64_t)v->size + 3;
+            if (!(v->flags & WEIR_VF_PLAIN)) {
+                const uint8_t *s = (const uint8_t *)v->as.ptr;
+                bound += 5 * (v->size <= 16 ? v->size : json_count_escapes(s, s + v->size));
+            }
+            break;
+        case WEIR_V_BYTES:
+            bound += 4 * (((uint64_t)v->size + 2) / 3) + 3;
+            break;
+        default:
+            bound += 26;
+            break;
+        }
+    }
+    return bound;
+}
+
+uint64_t weir_json_write(const weir_value *v, char *out) {
+    static const weir_json_style plain = {WEIR_JSON_TIME_ISO8601, 0};
+    return (uint64_t)(write_value(v, &plain, out) - out);
+}
+
+uint64_t weir_json_write_styled(const weir_value *v, const weir_json_style *style, char *out) {
+    return (uint64_t)(write_value(v, style, out) - out);
+}
+
+uint64_t weir_json_write_str(weir_str s, char *out) {
+    return (uint64_t)(json_put_str(out, (const uint8_t *)s.ptr, s.len) - out);
+}
+
+uint32_t weir_json_write_i64(int64_t v, char *out) {
+    char *begin = out;
+    uint64_t u = (uint64_t)v;
+    if (v < 0) {
+        *out++ = '-';
+        u = 0 - u;
+    }
+    return (uint32_t)(json_put_u64(out, u) - begin);
+}
+
+uint32_t weir_json_write_u64(uint64_t v, char *out) {
+    return (uint32_t)(json_put_u64(out, v) - out);
+}
+
+uint32_t weir_json_write_f64(double v, char *out) {
+    char *begin = out;
+    if (!isfinite(v)) {
+        memcpy(out, "null", 4);
+        return 4;
+    }
+    if (signbit(v)) {
+        *out++ = '-';
+        v = -v;
+    }
+    if (v == 0) {
+        memcpy(out, "0.0", 3);
+        return (uint32_t)(out + 3 - begin);
+    }
+    json_shortest s = json_double_shortest(v);
+    char digits[20];
+    int32_t count = (int32_t)(json_put_u64(digits, s.digits) - digits);
+    int32_t point = count + s.exponent; /* v = 0.digits * 10^point */
+    if (point > 0 && point <= 21) {
+        /* A fraction even if it is zero: what was a double comes back as one. */
+        if (point >= count) {
+            memcpy(out, digits, (size_t)count);
+            memset(out + count, '0', (size_t)(point - count));
+            out += point;
+            *out++ = '.';
+            *out++ = '0';
+        } else {
+            memcpy(out, digits, (size_t)point);
+            out[point] = '.';
+            memcpy(out + point + 1, digits + point, (size_t)(count - point));
+            out += count + 1;
+        }
+    } else if (point > -6 && point <= 0) {
+        *out++ = '0';
+        *out++ = '.';
+        memset(out, '0', (size_t)-point);
+        out += -point;
+        memcpy(out, digits, (size_t)count);
+        out += count;
+    } else {
+        *out++ = digits[0];
+        if (count > 1) {
+            *out++ = '.';
+            memcpy(out, digits + 1, (size_t)(count - 1));
+            out += count - 1;
+        }
+        *out++ = 'e';
+        out += weir_json_write_i64(point - 1, out);
+    }
+    return (uint32_t)(out - begin);
+}
+
+/* How many decimal digits `v` has. */
+static uint32_t digits_of(uint64_t v) {
+    static const uint64_t pow10[20] = {UINT64_C(0),
+                                       UINT64_C(10),
+                                       UINT64_C(100),
+                                       UINT64_C(1000),
+                                       UINT64_C(10000),
+                                       UINT64_C(100000),
+                                       UINT64_C(1000000),
+                                       UINT64_C(10000000),
+                                       UINT64_C(100000000),
+                                       UINT64_C(1000000000),
+                                       UINT64_C(10000000000),
+                                       UINT64_C(100000000000),
+                                       UINT64_C(1000000000000),
+                                       UINT64_C(10000000000000),
+                                       UINT64_C(100000000000000),
+                                       UINT64_C(1000000000000000),
+                                       UINT64_C(10000000000000000),
+                                       UINT64_C(100000000000000000),
+                                       UINT64_C(1000000000000000000),
+                                       UINT64_C(10000000000000000000)};
+    uint32_t guess = (uint32_t)((64 - __builtin_clzll(v | 1)) * 1233) >> 12; /* log10(2) * 4096 */
+    return guess + (v >= pow10[guess]);
+}
+
+char *json_put_u64(char *out, uint64_t v) {
+    uint32_t count = v ? digits_of(v) : 1;
+    char *at = out + count;
+    while (v >= 100) {
+        at -= 2;
+        memcpy(at, json_digit_pairs + 2 * (v % 100), 2);
+        v /= 100;
+    }
+    if (v >= 10)
+        memcpy(out, json_digit_pairs + 2 * v, 2);
+    else
+        *out = (char)('0' + v);
+    return out + count;
+}
+
+static const uint8_t *scan_escape(const uint8_t *at, const uint8_t *end) {
+#if JSON_HAVE_AVX2
+    if (JSON_LIKELY(json_cpu_avx2())) return json_scan_escape_avx2(at, end);
+#endif
+    return json_scan_escape_swar(at, end);
+}
+
+char *json_put_str(char *out, const uint8_t *s, uint64_t len) {
+    static const char hex[16] = "0123456789abcdef";
+    /* The letter of a two-character escape, by the byte it stands for. */
+    static const char letters[0x5d] = {['\b'] = 'b', ['\t'] = 't', ['\n'] = 'n', ['\f'] = 'f',
+                                       ['\r'] = 'r', ['"'] = '"',  ['\\'] = '\\'};
+    const uint8_t *end = s + len;
+    *out++ = '"';
+    while (s < end) {
+        const uint8_t *stop = scan_escape(s, end);
+        memcpy(out, s, (size_t)(stop - s));
+        out += stop - s;
+        s = stop;
+        if (s == end) break;
+        uint8_t c = *s++;
+        *out++ = '\\';
+        if (letters[c]) {
+            *out++ = letters[c];
+        } else {
+            memcpy(out, "u00", 3);
+            out[3] = hex[c >> 4];
+            out[4] = hex[c & 15];
+            out += 5;
+        }
+    }
+    *out++ = '"';
+    return out;
+}
+
+/* memcpy without the call for the lengths names and short values have. Stays inside of both. */
+JSON_INLINE char *put_bytes(char *out, const char *s, uint32_t len) {
+    if (len >= 8) {
+        if (len > 32) {
+            memcpy(out, s, len);
+            return out + len;
+        }
+        if (len > 16) {
+            memcpy(out, s, 16);
+            memcpy(out + len - 16, s + len - 16, 16);
+        } else {
+            memcpy(out, s, 8);
+            memcpy(out + len - 8, s + len - 8, 8);
+        }
+    } else if (len >= 4) {
+        memcpy(out, s, 4);
+        memcpy(out + len - 4, s + len - 4, 4);
+    } else if (len > 0) {
+        out[0] = s[0];
+        out[len / 2] = s[len / 2];
+        out[len - 1] = s[len - 1];
+    }
+    return out + len;
+}
+
+JSON_INLINE char *put_string_node(char *out, const weir_value *v) {
+    if (JSON_LIKELY(v->flags & WEIR_VF_PLAIN)) {
+        *out++ = '"';
+        out = put_bytes(out, v->as.ptr, v->size);
+        *out++ = '"';
+        return out;
+    }
+    return json_put_str(out, (const uint8_t *)v->as.ptr, v->size);
+}
+
+static char *put_scalar(char *out, const weir_value *v, const weir_json_style *style) {
+    if (JSON_UNLIKELY(v->logical != WEIR_L_NONE)) return json_put_logical(out, v, style);
+    switch (v->type) {
+    case WEIR_V_STRING:
+        return put_string_node(out, v);
+    case WEIR_V_I64:
+        return out + weir_json_write_i64(v->as.i64, out);
+    case WEIR_V_F64:
+        return out + weir_json_write_f64(v->as.f64, out);
+    case WEIR_V_U64:
+        return json_put_u64(out, v->as.u64);
+    case WEIR_V_BYTES:
+        *out++ = '"';
+        out += weir_base64_encode((weir_str){v->as.ptr, v->size}, out);
+        *out++ = '"';
+        return out;
+    case WEIR_V_BOOL: {
+        const char *text = literals[1 + (v->as.u64 != 0)];
+        size_t len = 5 - (v->as.u64 != 0);
+        memcpy(out, text, len);
+        return out + len;
+    }
+    default:
+        memcpy(out, literals[0], 4);
+        return out + 4;
+    }
+}
+
+/* One value. Containers are remembered by where they end; the frame is small, so that a tape of any
+ * depth can be written. */
+static char *write_value(const weir_value *v, const weir_json_style *style, char *out) {
+    const weir_value *ends[FRAME_LEVELS];
+    uint8_t objects[FRAME_LEVELS];
+    uint32_t depth = 0;
+    int drop = style->drop_nulls != 0;
+
+    for (;;) {
+        if (v->type < WEIR_V_ARRAY) {
+            out = put_scalar(out, v, style);
+            v++;
+        } else if (depth == FRAME_LEVELS) {
+            out = write_value(v, style, out);
+            v = weir_value_next(v);
+        } else {
+            ends[depth] = weir_value_next(v);
+            objects[depth] = v->type == WEIR_V_OBJECT;
+            depth++;
+            *out++ = v->type == WEIR_V_OBJECT ? '{' : '[';
+            v++;
+            goto first;
+        }
+    next:
+        if (depth == 0) return out;
+        if (v == ends[depth - 1]) {
+            *out++ = objects[depth - 1] ? '}' : ']';
+            depth--;
+            goto next;
+        }
+        *out++ = ',';
+    first:
+        if (v == ends[depth - 1]) goto next;
+        if (objects[depth - 1]) {
+            if (drop && v[1].type == WEIR_V_NULL) {
+                /* A comma already written waits for the next member that stays. */
+                v += 2;
+                if (v == ends[depth - 1] && out[-1] == ',') out--;
+                goto first;
+            }
+            out = put_string_node(out, v);
+            *out++ = ':';
+            v++;
+        }
+    }
+}
