@@ -1,0 +1,272 @@
+"""Plugins that are not what they say, files that cannot be read, disks that are full."""
+
+import os
+import shutil
+import struct
+from pathlib import Path
+
+import pytest
+
+from weir import CONFIG, FAILED, OK, PLUGINS, PROGRAM, lines_of, pipeline
+
+SIMPLE = pipeline({"in": {"type": "generator", "shape": "sequence", "count": 10}},
+                  {"out": {"type": "file", "path": "out.txt", "input": "in"}})
+NO_RESTART = {"restart": {"strategy": "none"}}
+
+
+class PluginCopy:
+    """A copy of a plugin whose ELF note can be damaged."""
+
+    def __init__(self, folder, name="std"):
+        folder.mkdir()
+        self.path = folder / f"{name}.so"
+        shutil.copy(PLUGINS / f"{name}.so", self.path)
+        self.data = bytearray(self.path.read_bytes())
+
+    def note(self):
+        """Offset of the note's header: sizes of name and descriptor, type, "weir", descriptor."""
+        at = self.data.find(struct.pack("<I", 0x57454952) + b"weir\0")
+        assert at >= 8, "the plugin carries a note"
+        return at - 8
+
+    def replace(self, old, new):
+        at = self.data.index(old, self.note())
+        assert len(old) == len(new), "the note keeps its size"
+        self.data[at:at + len(old)] = new
+
+    def save(self):
+        self.path.write_bytes(self.data)
+
+
+def run_with(weir, copy, manifest=SIMPLE, env=None):
+    copy.save()
+    document = {**manifest, "plugins": {"std": {"path": str(copy.path)}}}
+    return weir.run_pipeline(document, "--once", env=env)
+
+
+def test_a_copy_that_is_sound_runs(weir):
+    result = run_with(weir, PluginCopy(weir.folder / "p"))
+    assert result.status == OK, result
+    assert len(lines_of(weir.folder, "out.txt")) == 10
+
+
+def test_a_component_that_no_plugin_has(weir):
+    result = weir.run("check", weir.manifest(pipeline(
+        {"in": {"type": "nonsuch"}}, {"out": {"type": "blackhole", "input": "in"}})))
+    assert result.status == CONFIG, result
+    assert "nonsuch" in result.err and "pipeline.yaml:" in result.err, result
+
+
+def test_a_plugin_file_that_is_missing_names_the_places(weir):
+    document = {**SIMPLE, "plugins": {"std": {"path": "nowhere/std.so"}}}
+    result = weir.run("check", weir.manifest(document))
+    assert result.status == CONFIG and "nowhere/std.so" in result.err, result
+
+
+def test_another_abi_major_names_both_versions(weir):
+    copy = PluginCopy(weir.folder / "p")
+    start = copy.note()
+    for old in (b'"major":1', b'"major": 1'):
+        if copy.data.find(old, start) >= 0:
+            copy.replace(old, old[:-1] + b"7")
+    result = run_with(weir, copy)
+    assert result.status == CONFIG, result
+    assert "7" in result.err and "1" in result.err and "abi" in result.err.lower(), result
+    assert not (weir.folder / "out.txt").exists()
+
+
+@pytest.mark.parametrize("share", [0.0, 0.01, 0.3, 0.9])
+def test_a_truncated_plugin(weir, share):
+    copy = PluginCopy(weir.folder / "p")
+    del copy.data[int(len(copy.data) * share):]
+    result = run_with(weir, copy)
+    assert result.status == CONFIG, result
+    assert "std.so" in result.err, result
+
+
+@pytest.mark.parametrize("size", [0, 1, 0x7FFFFFFF, 0xFFFFFFFF])
+def test_a_note_that_lies_about_its_size(weir, size):
+    copy = PluginCopy(weir.folder / "p")
+    at = copy.note() + 4
+    copy.data[at:at + 4] = struct.pack("<I", size)
+    result = run_with(weir, copy)
+    assert result.status == CONFIG, result
+    assert "std.so" in result.err and "note" in result.err, result
+
+
+def test_a_note_that_is_not_json(weir):
+    copy = PluginCopy(weir.folder / "p")
+    at = copy.data.index(b'"components"', copy.note())
+    copy.data[at:at + 12] = b"\xff" * 12
+    result = run_with(weir, copy)
+    assert result.status == CONFIG and "std.so" in result.err, result
+
+
+def test_a_library_that_is_no_plugin(weir):
+    folder = weir.folder / "p"
+    folder.mkdir()
+    library = next(p for p in (Path("/lib/x86_64-linux-gnu/libm.so.6"), Path("/usr/lib/libm.so.6"),
+                               Path("/lib/aarch64-linux-gnu/libm.so.6")) if p.exists())
+    shutil.copy(library, folder / "std.so")
+    document = {**SIMPLE, "plugins": {"std": {"path": str(folder / "std.so")}}}
+    result = weir.run("check", weir.manifest(document))
+    assert result.status == CONFIG and "std.so" in result.err, result
+
+
+def test_a_damaged_plugin_hurts_no_other(weir):
+    copy = PluginCopy(weir.folder / "p", "kinesis")
+    del copy.data[len(copy.data) // 2:]
+    copy.save()
+    result = weir.run_pipeline(SIMPLE, "--once", env={"WEIR_PLUGIN_PATH": str(copy.path.parent)})
+    assert result.status == OK, result
+
+
+def test_a_wrong_digest_is_refused(weir):
+    copy = PluginCopy(weir.folder / "p")
+    copy.save()
+    document = {**SIMPLE, "plugins": {"std": {"path": str(copy.path), "sha256": "0" * 64}}}
+    result = weir.run("check", weir.manifest(document))
+    assert result.status == CONFIG and "sha256" in result.err.lower(), result
+
+
+# ---- input and output ----
+
+
+def test_input_that_is_not_there(weir):
+    result = weir.run_pipeline(pipeline(
+        {"in": {"type": "file", "path": "missing.txt"}},
+        {"out": {"type": "file", "path": "out.txt", "input": "in"}}, settings=NO_RESTART), "--once")
+    assert result.status in (FAILED, CONFIG), result
+    assert "missing.txt" in result.err, result
+
+
+def test_input_that_may_not_be_read(weir):
+    secret = weir.folder / "secret.txt"
+    secret.write_text("a\nb\n")
+    secret.chmod(0)
+    user = None
+    if os.geteuid() == 0:  # root reads everything: run as somebody who does not
+        user = 65534
+        for folder in [weir.folder, *weir.folder.parents]:
+            if folder.stat().st_uid == 0 and str(folder).startswith("/tmp/"):
+                folder.chmod(0o755)
+        weir.folder.chmod(0o777)
+        reachable = all(p.stat().st_mode & 0o001 for p in PROGRAM.parents)
+        if not reachable:
+            pytest.skip("the build folder cannot be reached by another user")
+    result = weir.run_pipeline(pipeline(
+        {"in": {"type": "file", "path": "secret.txt"}},
+        {"out": {"type": "file", "path": "out.txt", "input": "in"}}, settings=NO_RESTART), "--once", user=user)
+    assert result.status in (FAILED, CONFIG), result
+    assert "secret.txt" in result.err and "ermission denied" in result.err, result
+
+
+def test_a_folder_as_input(weir):
+    (weir.folder / "folder").mkdir()
+    result = weir.run_pipeline(pipeline(
+        {"in": {"type": "file", "path": "folder"}},
+        {"out": {"type": "file", "path": "out.txt", "input": "in"}}, settings=NO_RESTART), "--once")
+    assert result.status in (FAILED, CONFIG), result
+    assert "folder" in result.err, result
+
+
+def tmpfs_command(folder, size, copy_to):
+    """Runs weir with a small file system at `folder`, then copies what is there outside.
+
+    The mount lives in a name space of its own and goes with it.
+    """
+    script = ('mount -t tmpfs -o size="$1" none "$2" || exit 99; where=$2 to=$3; shift 3; '
+              '"$@"; status=$?; cp -a "$where/." "$to/"; exit $status')
+    scope = ["unshare", "-m"] if os.geteuid() == 0 else ["unshare", "-rm"]
+    return [*scope, "sh", "-c", script, "sh", size, folder, copy_to, PROGRAM]
+
+
+def test_a_full_disk(weir):
+    lines = [b"line-%06d-%s" % (i, b"x" * 80) for i in range(20000)]
+    (weir.folder / "in.txt").write_bytes(b"".join(x + b"\n" for x in lines))
+    disk, kept = weir.folder / "disk", weir.folder / "kept"
+    disk.mkdir()
+    kept.mkdir()
+    document = pipeline(
+        {"in": {"type": "file", "path": "in.txt"}},
+        {"out": {"type": "file", "path": f"{disk}/out.txt", "input": "in",
+                 "retry": {"attempts": 3, "base": "10ms", "max": "20ms"}}}, settings=NO_RESTART)
+    result = weir.run_pipeline(document, "--once", command=tmpfs_command(disk, "1m", kept))
+    if result.status == 99:
+        pytest.skip("mounting is not allowed here")
+    assert result.status == FAILED, result
+    assert "o space left" in result.err and "out.txt" in result.err, result
+    # What reached the disk is the beginning of the input: no hole, nothing altered.
+    [path] = [p for p in kept.rglob("*") if p.is_file()]
+    got = path.read_bytes()
+    whole = b"".join(x + b"\n" for x in lines)
+    assert 0 < len(got) < len(whole) and whole.startswith(got)
+    # And the input is not forgotten: with room, a second run delivers all of it.
+    again = pipeline({"in": {"type": "file", "path": "in.txt"}},
+                     {"out": {"type": "file", "path": "all.txt", "input": "in"}})
+    assert weir.run_pipeline(again, "--once", "--from", "none").status == OK
+    assert lines_of(weir.folder, "all.txt") == lines
+
+
+def small_record_limit(weir):
+    """A copy of std.so whose file sink takes records of up to 1 KiB."""
+    copy = PluginCopy(weir.folder / "p")
+    at = copy.data.find(b"1GiB", copy.note())
+    if at < 0:
+        pytest.skip("the file sink declares no limit in GiB")
+    copy.data[at:at + 4] = b"1KiB"
+    copy.save()
+    return copy
+
+
+@pytest.mark.parametrize("on_error", ["fail", "skip", "dead_letter"])
+def test_a_record_too_large_for_the_sink(weir, on_error):
+    copy = small_record_limit(weir)
+    small, large = [b"small-%d" % i for i in range(50)], b"L" * 5000
+    (weir.folder / "in.txt").write_bytes(b"\n".join(small[:25] + [large] + small[25:]) + b"\n")
+    sink = {"type": "file", "path": "out.txt", "input": "in", "on_error": on_error}
+    sinks = {"out": sink}
+    if on_error == "dead_letter":
+        sink["on_error"] = {"dead_letter": "errors"}
+        sinks["errors"] = {"type": "stdout", "format": "json"}
+    document = pipeline({"in": {"type": "file", "path": "in.txt"}}, sinks, settings=NO_RESTART)
+    result = run_with(weir, copy, document)
+    if on_error == "fail":
+        assert result.status == FAILED, result
+        assert "5000" in result.err or "too large" in result.err or "1024" in result.err, result
+        assert set(lines_of(weir.folder, "out.txt")) <= set(small)
+    else:
+        assert result.status == OK, result
+        assert lines_of(weir.folder, "out.txt") == small
+    if on_error == "dead_letter":
+        assert "LLLL" in result.out or "TExM" in result.out, result  # as text or as base64
+
+
+def test_standard_output_that_is_closed(weir):
+    read_end, write_end = os.pipe()
+    os.close(read_end)
+    running = weir.start("run", "--once", weir.manifest(pipeline(
+        {"in": {"type": "generator", "shape": "sequence", "count": 100000}},
+        {"out": {"type": "stdout", "input": "in"}}, settings=NO_RESTART)), stdout=write_end)
+    os.close(write_end)
+    result = running.wait()
+    assert result.status == FAILED and "roken pipe" in result.err, result
+
+
+def test_yaml_that_cannot_be_read(weir):
+    result = weir.run("check", weir.manifest("weir: 1\nname: [unclosed\n"))
+    assert result.status == CONFIG and "pipeline.yaml:" in result.err, result
+
+
+def test_an_alias_bomb_ends_quickly(weir):
+    text = "weir: 1\nname: x\na0: &a0 [x, x, x, x, x, x, x, x, x]\n"
+    for i in range(1, 12):
+        text += f"a{i}: &a{i} [" + ", ".join([f"*a{i - 1}"] * 9) + "]\n"
+    result = weir.run("check", weir.manifest(text), seconds=10)
+    assert result.status == CONFIG and result.err, result
+
+
+def test_a_manifest_of_ten_thousand_levels(weir):
+    result = weir.run("check", weir.manifest("weir: 1\nname: x\nsources: " + "[" * 10000 + "]" * 10000 + "\n"),
+                      seconds=10)
+    assert result.status == CONFIG and result.err, result

@@ -1,0 +1,203 @@
+"""Trouble on the way to Kinesis: what is said, which status, and that nothing is lost."""
+
+import os
+import random
+import time
+
+import pytest
+
+from processes import free_ports, wait_for
+from stub import error, garbage, hang_up, throttled
+from weir import CONFIG, FAILED, OK, bytes_below, lines_of, pipeline, wait_bytes
+
+KEYS = {"AWS_ACCESS_KEY_ID": "local", "AWS_SECRET_ACCESS_KEY": "local-secret"}
+
+
+def manifest(endpoint, stream="s", settings=None, **more):
+    return pipeline(
+        {"in": {"type": "kinesis", "stream": stream, "region": "us-east-1", "endpoint": endpoint,
+                "start": "trim_horizon", "interval": "200ms",
+                "retry": {"base": "20ms", "max": "200ms"}, **more}},
+        {"out": {"type": "file", "path": "out/lines.txt", "input": "in"}},
+        settings={"start_timeout": "5s", "restart": {"strategy": "none"}, **(settings or {})})
+
+
+def fill(stub, count=400, shards=2):
+    stub.create_stream("s", shards)
+    for i in range(count):
+        stub.put("s", b"record-%06d" % i, shard=i % shards)
+    return [b"record-%06d" % i for i in range(count)]
+
+
+def read_everything(weir, stub, want, **more):
+    running = weir.start("run", weir.manifest(manifest(stub.endpoint, **more)), env=KEYS)
+    wait_bytes(weir.folder / "out", sum(len(x) + 1 for x in want), 60, running)
+    result = running.stop()
+    assert result.status == OK, result
+    assert sorted(lines_of(weir.folder / "out")) == want
+    return result
+
+
+def test_without_faults(weir, stub):
+    read_everything(weir, stub, fill(stub))
+
+
+@pytest.mark.parametrize("answers", [
+    [throttled()] * 5,
+    [error("InternalFailure", "try again", 500)] * 3,
+    [error("ServiceUnavailable", "", 503)] * 3,
+    [garbage(502), garbage(504, b"")],
+    [hang_up(), hang_up()],
+    [error("ExpiredIteratorException", "Iterator expired")],
+    [error("KMSThrottlingException", "slow down")],
+], ids=["throttling", "500", "503", "gateway", "hang-up", "expired-iterator", "kms-throttling"])
+def test_get_records_recovers(weir, stub, answers):
+    want = fill(stub)
+    stub.answer_next("GetRecords", *answers)
+    read_everything(weir, stub, want)
+    assert stub.pending("GetRecords") == 0
+
+
+@pytest.mark.parametrize("operation", ["ListShards", "GetShardIterator"])
+@pytest.mark.parametrize("answer", [throttled(), error("InternalFailure", "", 500), hang_up()],
+                         ids=["throttling", "500", "hang-up"])
+def test_the_start_is_patient(weir, stub, operation, answer):
+    want = fill(stub)
+    stub.answer_next(operation, answer, answer)
+    read_everything(weir, stub, want)
+    assert stub.pending(operation) == 0
+
+
+def test_garbage_with_status_200_loses_nothing(weir, stub):
+    want = fill(stub)
+    stub.answer_next("GetRecords", garbage(), garbage(200, b'{"Records":[{"Data":"!!!"}]}'))
+    running = weir.start("run", weir.manifest(manifest(stub.endpoint)), env=KEYS)
+    total = sum(len(x) + 1 for x in want)
+
+    def settled():
+        return not running.alive() or bytes_below(weir.folder / "out") >= total
+
+    wait_for(settled, 60, "it recovered or gave up")
+    result = running.stop() if running.alive() else running.wait()
+    if result.status == OK:  # tried again
+        assert sorted(lines_of(weir.folder / "out")) == want
+    else:  # or said what it cannot understand; what was written is then a part of the whole
+        assert result.status == FAILED and "GetRecords" in result.err, result
+        assert set(lines_of(weir.folder / "out")) <= set(want)
+
+
+def test_an_endpoint_that_is_down(weir):
+    [port] = free_ports(1)
+    result = weir.run_pipeline(manifest(f"http://127.0.0.1:{port}"), env=KEYS)
+    assert result.status == FAILED, result
+    assert str(port) in result.err and ("refused" in result.err or "connect" in result.err), result
+
+
+def test_an_endpoint_that_goes_away_and_comes_back(weir, stub):
+    want = fill(stub, 200)
+    running = weir.start("run", weir.manifest(manifest(stub.endpoint, retry={"base": "50ms", "max": "300ms"})),
+                         env=KEYS)
+    wait_bytes(weir.folder / "out", sum(len(x) + 1 for x in want), 60, running)
+    stub.stop()
+    for i in range(200, 300):
+        stub.put("s", b"record-%06d" % i, shard=i % 2)
+        want.append(b"record-%06d" % i)
+    wait_for(lambda: any(w in running.errors().lower() for w in ("refused", "connect")), 30,
+             "the trouble is logged")
+    stub.start()
+    wait_bytes(weir.folder / "out", sum(len(x) + 1 for x in want), 60, running)
+    result = running.stop()
+    assert result.status == OK, result
+    assert sorted(lines_of(weir.folder / "out")) == want
+
+
+def test_a_stream_that_does_not_exist(weir, stub):
+    fill(stub)
+    result = weir.run_pipeline(manifest(stub.endpoint, stream="nonsuch"), env=KEYS)
+    assert result.status in (FAILED, CONFIG), result
+    assert "nonsuch" in result.err, result
+    assert stub.calls["GetRecords"] == 0
+
+
+def test_no_credentials_at_all(weir, stub):
+    fill(stub)
+    result = weir.run_pipeline(manifest(stub.endpoint))
+    assert result.status in (FAILED, CONFIG) and "credential" in result.err.lower(), result
+
+
+def moto_stream(moto, name, count=50):
+    moto.client.create_stream(StreamName=name, ShardCount=1)
+    for i in range(count):
+        moto.client.put_record(StreamName=name, Data=b"record-%06d" % i, PartitionKey="k")
+    return [b"record-%06d" % i for i in range(count)]
+
+
+def test_signatures_are_right(weir, moto):
+    want = moto_stream(moto, "signed")
+    running = weir.start("run", weir.manifest(manifest(moto.endpoint, stream="signed", wire="json")), env={
+        "AWS_ACCESS_KEY_ID": moto.access_key_id, "AWS_SECRET_ACCESS_KEY": moto.secret})
+    wait_bytes(weir.folder / "out", sum(len(x) + 1 for x in want), 60, running)
+    result = running.stop()
+    assert result.status == OK, result
+    assert lines_of(weir.folder / "out") == want
+    assert moto.secret not in result.text
+
+
+def test_credentials_of_a_profile(weir, moto):
+    want = moto_stream(moto, "profile", 10)
+    (weir.folder / "credentials").write_text(
+        f"[other]\naws_access_key_id = {moto.access_key_id}\naws_secret_access_key = {moto.secret}\n")
+    running = weir.start("run", weir.manifest(manifest(
+        moto.endpoint, stream="profile", wire="json",
+        credentials={"provider": "profile", "profile": "other"})),
+        env={"AWS_SHARED_CREDENTIALS_FILE": str(weir.folder / "credentials")})
+    wait_bytes(weir.folder / "out", sum(len(x) + 1 for x in want), 60, running)
+    assert running.stop().status == OK
+    assert lines_of(weir.folder / "out") == want
+
+
+@pytest.mark.parametrize("which", ["secret", "key"])
+def test_wrong_credentials(weir, moto, which):
+    name = f"wrong-{which}"
+    moto_stream(moto, name, 1)
+    secret = "x" * 40
+    env = {"AWS_ACCESS_KEY_ID": moto.access_key_id if which == "secret" else "AKIAIOSFODNN7EXAMPLE",
+           "AWS_SECRET_ACCESS_KEY": secret}
+    result = weir.run_pipeline(manifest(moto.endpoint, stream=name, wire="json"), env=env)
+    assert result.status in (FAILED, CONFIG), result
+    assert "403" in result.err or "credential" in result.err.lower() or "signature" in result.err.lower() \
+        or "token" in result.err.lower(), result
+    assert secret not in result.text, "a secret was printed"
+    assert lines_of(weir.folder / "out") == []
+
+
+@pytest.mark.chaos
+def test_any_order_of_trouble(weir, stub):
+    """Random faults between random puts; scripts/soak repeats it with other seeds."""
+    rng = random.Random(int(os.environ.get("WEIR_CHAOS_SEED", "0")))
+    want = fill(stub, 100, 3)
+    running = weir.start("run", weir.manifest(manifest(stub.endpoint)), env=KEYS)
+    faults = [throttled(), error("InternalFailure", "", 500), hang_up(), garbage(503, b""),
+              error("ExpiredIteratorException", "Iterator expired")]
+    for _ in range(60):
+        action = rng.randrange(3)
+        if action == 0:
+            operation = rng.choice(["GetRecords", "GetShardIterator", "ListShards"])
+            stub.answer_next(operation, *rng.choices(faults[:4] if operation != "GetRecords" else faults,
+                                                     k=rng.randrange(1, 4)))
+        elif action == 1:
+            for _ in range(rng.randrange(1, 50)):
+                data = b"record-%06d" % len(want)
+                stub.put("s", data, shard=rng.randrange(3))
+                want.append(data)
+        elif rng.random() < 0.3:
+            stub.stop()
+            time.sleep(rng.random() / 2)  # the length of the outage is part of the experiment
+            stub.start()
+        else:
+            seen = stub.calls["GetRecords"]
+            wait_for(lambda: stub.calls["GetRecords"] > seen or not running.alive(), 30, "another call")
+    wait_bytes(weir.folder / "out", sum(len(x) + 1 for x in want), 60, running)
+    result = running.stop()
+    assert result.status == OK, result
+    assert sorted(lines_of(weir.folder / "out")) == want
