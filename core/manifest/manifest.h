@@ -19,6 +19,11 @@
 
 /* ---- diagnostics ---- */
 
+typedef struct place { /* where in which file something stands */
+    const char *file;
+    unsigned line, column;
+} place;
+
 typedef struct diag {
     bool warning;
     const char *code; /* "unknown-key": stable, for scripts and documentation */
@@ -31,24 +36,31 @@ typedef struct diag {
 typedef struct diags diags; /* owns its memory; at most LIMIT_DIAGS are kept, all are counted */
 diags *diags_new(void);
 void diags_free(diags *d);
-size_t diags_count(const diags *d); /* kept */
+size_t diags_count(const diags *d);                  /* kept */
 const diag *diags_get(const diags *d, size_t index); /* in order of file position */
-size_t diags_errors(const diags *d); /* errors (not warnings), kept or not */
+size_t diags_errors(const diags *d);                 /* errors (not warnings), kept or not */
+bool diags_full(const diags *d); /* further ones are only counted: spare the work of a hint */
 void diags_print(const diags *d, FILE *out); /* file:line:col: error: text [code] / hint */
 void diags_json(const diags *d, buf *out);   /* a JSON array */
 
-/* ---- the pipeline ---- */
+/* Adds one. Everything is copied; control characters in texts are escaped; an exact repetition of
+ * one that is kept is dropped. `code` is a literal; `hint` may be NULL. [control] */
+void diags_add(diags *d, bool warning, const char *code, place at, const char *hint,
+               const char *format, ...) __attribute__((format(printf, 6, 7)));
+/* Fixes the rank of a file in the order of diagnostics: files come in the order they are named
+ * first. [control] */
+void diags_file(diags *d, const char *file);
 
-typedef struct place { /* where in which file something stands */
-    const char *file;
-    unsigned line, column;
-} place;
+/* ---- the pipeline ---- */
 
 /* The value of one option: text as given after resolution, and typed. */
 typedef struct option_value {
-    weir_str key; /* dotted path: "roll.size", "properties.linger.ms" */
-    const note_option *option; /* NULL below a pass-through prefix or free map */
+    weir_str key;              /* dotted path: "roll.size", "properties.linger.ms" */
+    const note_option *option; /* NULL below a pass-through prefix */
     bool is_default;
+    bool is_word; /* a special word that a type takes beside its values, as `unlimited`: in `text`;
+                     i64 and f64 are -1 */
+    bool is_map;  /* a mapping of sub-keys was given; their values stand under "KEY.FIELD" */
     place at;
     weir_str text; /* scalars; a SECRET's text is never printed */
     int64_t i64;   /* INT, BOOL (0/1), SIZE, DURATION (ns), TIME (us), ENUM (index of value) */
@@ -60,16 +72,20 @@ typedef struct option_value {
     const template_program *const *entry_tmpls; /* free MAP of templates */
 } option_value;
 
+/* What a component gets. Defaults are there as values with is_default. Options of a pass-through
+ * prefix "properties." stand twice: each one under its own key, and all of them as the entries of
+ * "properties", in file order. */
 typedef struct options {
     const option_value *values; /* sorted by key */
     size_t count;
 } options;
-const option_value *options_get(const options *o, weir_str key); /* NULL if neither given nor default */
+const option_value *options_get(const options *o,
+                                weir_str key); /* NULL if neither given nor default */
 
 typedef enum { FRAMING_NONE, FRAMING_LINES, FRAMING_LENGTH } framing_kind;
 typedef enum { PASS_AUTO, PASS_NEVER } pass_kind;
 typedef struct format_spec {
-    weir_str type; /* "json", "text", "raw" ... ; "raw" when the manifest gives none */
+    weir_str type;              /* "json", "text", "raw" ... ; "raw" when the manifest gives none */
     const component_ref *serde; /* NULL for raw */
     framing_kind framing;
     uint32_t compression; /* WEIR_COMPRESSION_* */
@@ -80,13 +96,18 @@ typedef struct format_spec {
 
 typedef enum { ON_ERROR_FAIL, ON_ERROR_SKIP, ON_ERROR_DEAD_LETTER } on_error_kind;
 typedef enum { EXCHANGE_SPLIT, EXCHANGE_ROUND_ROBIN, EXCHANGE_KEY } exchange_kind;
-typedef enum { DELIVERY_UNSET, DELIVERY_AT_MOST_ONCE, DELIVERY_AT_LEAST_ONCE, DELIVERY_EXACTLY_ONCE }
-    delivery_kind;
+typedef enum {
+    DELIVERY_UNSET,
+    DELIVERY_AT_MOST_ONCE,
+    DELIVERY_AT_LEAST_ONCE,
+    DELIVERY_EXACTLY_ONCE
+} delivery_kind;
 typedef enum { TIME_AUTO, TIME_S, TIME_MS, TIME_US, TIME_ISO8601 } time_unit;
+typedef enum { RESTART_FIXED_DELAY, RESTART_EXPONENTIAL, RESTART_NONE } restart_strategy;
 
 typedef struct event_time_spec {
-    bool given;            /* the node has `event_time` */
-    template_path field;   /* path_len 0: the source's own time */
+    bool given;          /* the node has `event_time` */
+    template_path field; /* path_len 0: the source's own time */
     time_unit unit;
 } event_time_spec;
 
@@ -107,8 +128,8 @@ typedef struct retry_spec {
 typedef struct node node;
 struct node {
     weir_str name;
-    uint32_t kind;     /* WEIR_KIND_SOURCE, _TRANSFORM, _SINK */
-    uint32_t index;    /* in pipeline.nodes */
+    uint32_t kind;  /* WEIR_KIND_SOURCE, _TRANSFORM, _SINK */
+    uint32_t index; /* in pipeline.nodes */
     weir_str type;
     const component_ref *component;
     place at;
@@ -116,26 +137,35 @@ struct node {
     size_t input_count;
     const node *const *outputs; /* downstream nodes, dead-letter edges not included */
     size_t output_count;
-    bool is_dead_letter;       /* some node's on_error names it */
+    bool is_dead_letter; /* some node's on_error names it */
     uint32_t parallelism;
     exchange_kind exchange;
     const template_program *exchange_key; /* EXCHANGE_KEY */
-    format_spec format;        /* sources and sinks */
+    format_spec format;                   /* sources and sinks */
     event_time_spec event_time;
     on_error_kind on_error;
-    const node *dead_letter;   /* ON_ERROR_DEAD_LETTER */
+    const node *dead_letter; /* ON_ERROR_DEAD_LETTER */
     batch_spec batch;
     retry_spec retry;
-    delivery_kind delivery;
+    delivery_kind delivery; /* sinks: its own, else that of the settings; UNSET = its strongest */
     options options;
 };
+
+typedef struct restart_spec {
+    restart_strategy strategy;
+    uint64_t attempts;          /* UINT64_MAX = unlimited */
+    int64_t delay_ns;           /* FIXED_DELAY */
+    int64_t initial_ns, max_ns; /* EXPONENTIAL */
+    double multiplier;
+} restart_spec;
 
 typedef struct settings_spec {
     uint32_t parallelism, max_parallelism;
     delivery_kind delivery;
     int64_t checkpoint_interval_ns, checkpoint_min_pause_ns, checkpoint_timeout_ns;
     uint32_t checkpoint_retain, checkpoint_tolerable_failures;
-    weir_str checkpoint_store; /* empty = the default place */
+    weir_str checkpoint_store; /* a folder, absolute; empty = the default place */
+    restart_spec restart;
     int64_t start_timeout_ns, stop_timeout_ns;
     uint64_t memory_bytes;
 } settings_spec;
@@ -149,17 +179,30 @@ typedef struct pipeline {
     size_t node_count;
 } pipeline;
 
+/* What a manifest may ask of the world outside; NULL slots are not called. */
+typedef struct manifest_env {
+    const char *(*get)(void *self, const char *name); /* NULL if unset */
+    weir_status (*read)(void *self, const char *path, size_t max, buf *out, weir_error *err);
+    void *self;
+} manifest_env;
+
 typedef struct manifest_input {
-    const char *path; /* "-" = standard input */
-    const char *const *set;   /* "group.key=value" */
+    const char *path;       /* "-" = standard input */
+    const char *const *set; /* "group.key=value" */
     size_t set_count;
     const char *const *properties; /* files given by --properties */
     size_t properties_count;
+    const manifest_env *env; /* NULL = environment and files of the process */
 } manifest_input;
 
 /* Reads, resolves and checks one manifest. NULL if there is any error; the result lives in
- * `memory`. Only note data of `registry` is used: no plugin code runs. [control] */
+ * `memory` and points into `plugins`, which must live as long. Only note data of
+ * `plugins` is used: no plugin code runs. [control] */
 const pipeline *manifest_load(const manifest_input *input, registry *plugins, arena *memory,
                               diags *out);
+/* The same for a text in memory: input->path is its name in messages, and its folder is the one
+ * that relative paths start from. [control] */
+const pipeline *manifest_load_text(const manifest_input *input, weir_str text, registry *plugins,
+                                   arena *memory, diags *out);
 
 #endif
