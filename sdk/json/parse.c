@@ -29,7 +29,7 @@ weir_status json_parse_with(weir_json_parser *p, weir_str text, json_parse_fn pa
     if (p->depth_max == 0) p->depth_max = WEIR_JSON_DEPTH_DEFAULT;
     if (p->depth_max > WEIR_JSON_DEPTH_MAX) p->depth_max = WEIR_JSON_DEPTH_MAX;
 
-    const uint8_t *begin = (const uint8_t *)text.ptr;
+    const uint8_t *begin = (const uint8_t *)(text.len ? text.ptr : "");
     const uint8_t *end = begin + text.len;
     json_run run = {.p = p, .begin = begin};
     /* Trailing white space is cut off to see the last byte that means something. */

@@ -65,7 +65,7 @@ PARSE_TARGET weir_status PARSE_NAME(json_run *run) {
     const uint8_t *end = run->end;
     weir_value *nodes = p->nodes;
     weir_value *node = nodes;
-    weir_value *limit = nodes + p->capacity;
+    weir_value *limit = nodes ? nodes + p->capacity : nodes; /* no room at first: grow is asked */
     weir_value *open = NULL;
     uint32_t depth_max = p->depth_max;
     uint32_t depth = 0;

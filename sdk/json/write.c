@@ -175,8 +175,8 @@ char *json_put_str(char *out, const uint8_t *s, uint64_t len) {
     /* The letter of a two-character escape, by the byte it stands for. */
     static const char letters[0x5d] = {['\b'] = 'b', ['\t'] = 't', ['\n'] = 'n', ['\f'] = 'f',
                                        ['\r'] = 'r', ['"'] = '"',  ['\\'] = '\\'};
-    const uint8_t *end = s + len;
     *out++ = '"';
+    const uint8_t *end = len ? s + len : s; /* an empty string may be NULL */
     while (s < end) {
         const uint8_t *stop = scan_escape(s, end);
         memcpy(out, s, (size_t)(stop - s));

@@ -20,7 +20,7 @@ uint64_t json_bound_logical(const weir_value *v) {
     switch (v->type) {
     case WEIR_V_STRING: {
         const uint8_t *s = (const uint8_t *)v->as.ptr;
-        return (uint64_t)v->size + 2 + 5 * json_count_escapes(s, s + v->size);
+        return (uint64_t)v->size + 2 + (v->size ? 5 * json_count_escapes(s, s + v->size) : 0);
     }
     case WEIR_V_BYTES:
         /* A decimal: 2.41 digits a byte, a sign, a point and up to 255 zeros; a UUID; base64. */
@@ -40,7 +40,7 @@ char *json_put_logical(char *out, const weir_value *v, const weir_json_style *st
             *out++ = '"';
             out = put_date(out, days);
             *out++ = 'T';
-            out = put_clock(out, n - days * DAY_US);
+            out = put_clock(out, n % DAY_US + (n % DAY_US < 0 ? DAY_US : 0));
             *out++ = 'Z';
             *out++ = '"';
             return out;
