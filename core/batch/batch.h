@@ -34,6 +34,7 @@ uint64_t batch_home_limit(const batch_home *home);          /* [any] */
  * each time). A buffer knows its home and size. While out it is charged with its real size; free
  * ones are kept up to a small ceiling, so that steady traffic causes no page faults, and given back
  * to the system beyond it. [any] */
+/* One that is attached with batch_segment_free as its release is not charged a second time. */
 char *batch_segment_alloc(batch_home *home, uint64_t size, uint64_t *capacity);
 void batch_segment_free(void *segment);
 
@@ -46,7 +47,8 @@ typedef struct batch_ctx {
     batch_home *home;
 } batch_ctx;
 
-/* The facets weir.host.batch/1 and weir.host.tape/1. Every `ctx` given to them must be a batch_ctx. */
+/* The facets weir.host.batch/1 and weir.host.tape/1. Every `ctx` given to them must be a batch_ctx.
+ */
 extern const weir_host_batch batch_facet;
 extern const weir_host_tape batch_tape_facet;
 
@@ -64,7 +66,9 @@ weir_batch_builder *batch_begin(batch_home *home, uint32_t records, uint32_t col
  * returns a new reference, or NULL without memory; the parent's reference stays the caller's. */
 
 /* Rows `indexes` (ascending, unique) of a batch, with its tape if it has one. O(count), tape nodes
- * are shared, not copied. */
+ * are shared, not copied: row_start[r] is the root of row r, but the nodes of one row need not end
+ * where those of the next begin, so readers take a row's end from its root's span. A selection of
+ * all rows is the batch itself. NULL, too, for indexes that are out of order or range. */
 const weir_batch *batch_select(batch_home *home, const weir_batch *batch, const uint32_t *indexes,
                                uint32_t count);
 /* The same rows with another time column (copied). */
