@@ -25,6 +25,7 @@ typedef struct parse {
     weir_status status; /* WEIR_OK until something is wrong; then everything stops */
     unsigned options;   /* made so far */
     const weir_value *component_options; /* where "fields_of" looks things up */
+    char component[64];                  /* "sink file" */
     char where[192];                     /* "sink file, option roll.size" */
 } parse;
 
@@ -368,7 +369,9 @@ static void parse_component(parse *p, const weir_value *v, note_component *out) 
             STR_FMT(out->name));
         return;
     }
-    (void)snprintf(p->where, sizeof p->where, "%s %.*s", kind_names[out->kind], STR_FMT(out->name));
+    (void)snprintf(p->component, sizeof p->component, "%s %.*s", kind_names[out->kind],
+                   STR_FMT(out->name));
+    memcpy(p->where, p->component, sizeof p->component);
     out->summary = get_text(p, v, "summary", true);
     out->stability = get_text(p, v, "stability", false);
     if (out->stability.len == 0) out->stability = STR("stable");
@@ -472,6 +475,12 @@ static const note_option *parse_options(parse *p, const weir_value *list, unsign
         bad(p, WEIR_E_TOO_LARGE, "options are nested deeper than %u levels", NESTING_MAX);
         return NULL;
     }
+    /* Counted before they are made: groups that contain each other must not unfold without end. */
+    p->options += list->size;
+    if (p->options > OPTIONS_MAX) {
+        bad(p, WEIR_E_TOO_LARGE, "more than %u options", OPTIONS_MAX);
+        return NULL;
+    }
     note_option *options = make(p, list->size, sizeof *options);
     if (options == NULL) return NULL;
     memcpy(where, p->where, sizeof where);
@@ -480,10 +489,6 @@ static const note_option *parse_options(parse *p, const weir_value *list, unsign
     for (uint32_t i = 0; i < list->size && p->status == WEIR_OK; i++, v = weir_value_next(v)) {
         char key[160];
         if (too_deep(v, depth)) continue;
-        if (++p->options > OPTIONS_MAX) {
-            bad(p, WEIR_E_TOO_LARGE, "more than %u options", OPTIONS_MAX);
-            break;
-        }
         if (v->type != WEIR_V_OBJECT) {
             bad(p, WEIR_E_DATA, "option %" PRIu32 " is not an object", i);
             break;
@@ -495,7 +500,7 @@ static const note_option *parse_options(parse *p, const weir_value *list, unsign
         }
         if (p->status != WEIR_OK) break;
         (void)snprintf(key, sizeof key, "%s%.*s", prefix, STR_FMT(name));
-        (void)snprintf(p->where, sizeof p->where, "%.60s, option %.120s", where, key);
+        (void)snprintf(p->where, sizeof p->where, "%.60s, option %.120s", p->component, key);
         for (size_t k = 0; k < made; k++) {
             if (str_eq(options[k].name, name)) bad(p, WEIR_E_DATA, "stands twice");
         }
