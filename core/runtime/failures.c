@@ -1,0 +1,298 @@
+#include "runtime/failures.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <time.h>
+
+#include "base/clock.h"
+#include "base/log.h"
+#include "base/str.h"
+#include "runtime/template_eval.h"
+#include "weir/json.h"
+
+#define HEADER_NODE "weir.error.node"
+#define HEADER_CODE "weir.error.code"
+#define HEADER_TEXT "weir.error.text"
+#define HEADER_ATTEMPTS "weir.error.attempts"
+#define HEADER_TIME "weir.error.time"
+#define HEADER_SPLIT "weir.origin.split"
+#define HEADER_POSITION "weir.origin.position"
+#define HEADER_STREAM "weir.origin.stream"
+
+struct failures {
+    const node *node;
+    batch_home *home;
+    outlet *dead_letters;
+    counters *counters;
+    weir_batch_builder *builder; /* dead letters gathered, NULL = none */
+    weir_str split;              /* of the batch being gathered */
+    char split_text[256];
+    uint64_t logged; /* failures written to the log; after the first few only powers of two */
+};
+
+failures *failures_new(const node *n, batch_home *home, outlet *dead_letters, counters *c) {
+    failures *f = calloc(1, sizeof *f);
+    if (f == NULL) return NULL;
+    f->node = n;
+    f->home = home;
+    f->dead_letters = dead_letters;
+    f->counters = c;
+    return f;
+}
+
+void failures_free(failures *f) {
+    if (f == NULL) return;
+    if (f->builder != NULL) batch_facet.abandon(f->builder);
+    free(f);
+}
+
+/* Where a record stands, for people: "split shardId-0, position 49.., row 12 of its batch". */
+static void describe(const weir_batch *batch, uint32_t row, char *out, size_t size) {
+    weir_str position;
+    if (rows_header(batch->rows, row, STR(WEIR_META_POSITION), &position)) {
+        snprintf(out, size, "split %.*s, position %.*s", STR_FMT(batch->split), STR_FMT(position));
+    } else {
+        snprintf(out, size, "split %.*s, record %u of its batch", STR_FMT(batch->split), row);
+    }
+}
+
+static weir_status add_text_header(weir_batch_builder *b, const char *name, weir_str value) {
+    char *copy = batch_facet.alloc(b, value.len + 1);
+    if (copy == NULL) return WEIR_E_NOMEM;
+    if (value.len > 0) memcpy(copy, value.ptr, value.len);
+    return batch_facet.header(b, str_of(name), str_make(copy, value.len));
+}
+
+static weir_str copy_bytes(weir_batch_builder *b, const char *ptr, uint64_t len) {
+    if (ptr == NULL) return (weir_str){NULL, 0};
+    char *copy = batch_facet.alloc(b, len + 1);
+    if (copy == NULL) return (weir_str){NULL, UINT64_MAX};
+    if (len > 0) memcpy(copy, ptr, len);
+    return str_make(copy, len);
+}
+
+/* Dead letters outlive their batch by long, so they are copies: one bad record shall not keep a
+ * whole HTTP body in memory. */
+static weir_status add_letter(failures *f, const weir_batch *batch, uint32_t row,
+                              const weir_error *why, uint32_t attempts) {
+    const weir_rows *rows = batch->rows;
+    weir_batch_builder *b = f->builder;
+    weir_batch_columns columns = {.struct_size = sizeof columns};
+    weir_status status = batch_facet.reserve(b, 1, &columns);
+    if (status != WEIR_OK) return status;
+    weir_str value = copy_bytes(b, rows->value_ptr[row], rows->value_len[row]);
+    weir_str key = rows->key_ptr != NULL ? copy_bytes(b, rows->key_ptr[row], rows->key_len[row])
+                                         : (weir_str){NULL, 0};
+    if (value.len == UINT64_MAX || key.len == UINT64_MAX) return WEIR_E_NOMEM;
+    columns.value_ptr[0] = value.ptr;
+    columns.value_len[0] = (uint32_t)value.len;
+    columns.key_ptr[0] = key.ptr;
+    columns.key_len[0] = (uint32_t)key.len;
+    columns.time_us[0] = rows->time_us != NULL ? rows->time_us[row] : WEIR_TIME_NONE;
+    status = batch_facet.commit(b, 1);
+    if (status != WEIR_OK) return status;
+
+    for (uint32_t h = rows->header_start != NULL ? rows->header_start[row] : 0;
+         rows->header_start != NULL && h < rows->header_start[row + 1]; h++) {
+        weir_str n = copy_bytes(b, rows->header_name_ptr[h], rows->header_name_len[h]);
+        weir_str v = copy_bytes(b, rows->header_value_ptr[h], rows->header_value_len[h]);
+        if (n.len == UINT64_MAX || v.len == UINT64_MAX) return WEIR_E_NOMEM;
+        status = batch_facet.header(b, n, v);
+        if (status != WEIR_OK) return status;
+    }
+    char attempts_text[16], time_text[40];
+    snprintf(attempts_text, sizeof attempts_text, "%u", attempts);
+    int64_t now = clock_wall_us(&clock_system);
+    time_t seconds = (time_t)(now / 1000000);
+    struct tm tm;
+    gmtime_r(&seconds, &tm);
+    size_t at = strftime(time_text, sizeof time_text, "%Y-%m-%dT%H:%M:%S", &tm);
+    snprintf(time_text + at, sizeof time_text - at, ".%03dZ", (int)(now / 1000 % 1000));
+    weir_str origin;
+    status = add_text_header(b, HEADER_NODE, f->node->name);
+    if (status == WEIR_OK) {
+        status = add_text_header(b, HEADER_CODE, str_of(error_status_name(error_status(why))));
+    }
+    if (status == WEIR_OK) status = add_text_header(b, HEADER_TEXT, str_of(error_text(why)));
+    if (status == WEIR_OK) status = add_text_header(b, HEADER_ATTEMPTS, str_of(attempts_text));
+    if (status == WEIR_OK) status = add_text_header(b, HEADER_TIME, str_of(time_text));
+    if (status == WEIR_OK) status = add_text_header(b, HEADER_SPLIT, batch->split);
+    if (status == WEIR_OK && rows_header(rows, row, STR(WEIR_META_POSITION), &origin)) {
+        status = add_text_header(b, HEADER_POSITION, origin);
+    }
+    if (status == WEIR_OK && rows_header(rows, row, STR(WEIR_META_STREAM), &origin)) {
+        status = add_text_header(b, HEADER_STREAM, origin);
+    }
+    return status;
+}
+
+weir_status failures_record(failures *f, const weir_batch *batch, uint32_t row,
+                            const weir_error *why, uint32_t attempts, weir_error *err) {
+    char where[640];
+    describe(batch, row, where, sizeof where);
+    count(&f->counters->failed, 1);
+    if (f->node->on_error == ON_ERROR_FAIL) {
+        error_copy(err, why);
+        error_prefix(err, "%.*s: %s", STR_FMT(f->node->name), where);
+        error_hint(err, "repair the input, or set on_error of node %.*s to skip or {dead_letter: NODE}",
+                   STR_FMT(f->node->name));
+        return error_status(err);
+    }
+    f->logged++;
+    if (f->logged <= 8 || (f->logged & (f->logged - 1)) == 0) {
+        log_write(WEIR_LOG_WARN, NULL, "%.*s: %s: %s (%s, %llu such records so far)",
+                  STR_FMT(f->node->name), where, error_text(why),
+                  f->node->on_error == ON_ERROR_SKIP ? "skipped" : "to dead letters",
+                  (unsigned long long)f->logged);
+    }
+    if (f->node->on_error == ON_ERROR_SKIP) {
+        count(&f->counters->skipped, 1);
+        return WEIR_OK;
+    }
+    if (f->builder != NULL && !str_eq(f->split, batch->split)) {
+        weir_status status = failures_flush(f, err); /* a batch belongs to one split */
+        if (status != WEIR_OK) return status;
+    }
+    if (f->builder == NULL) {
+        f->builder = batch_begin(f->home, 16, WEIR_COL_KEY | WEIR_COL_TIME);
+        size_t len = batch->split.len < sizeof f->split_text ? batch->split.len
+                                                             : sizeof f->split_text;
+        if (len > 0) memcpy(f->split_text, batch->split.ptr, len);
+        f->split = str_make(f->split_text, len);
+    }
+    if (f->builder == NULL || add_letter(f, batch, row, why, attempts) != WEIR_OK) {
+        return error_set(err, WEIR_E_NOMEM, 0, "out of memory for a dead letter");
+    }
+    count(&f->counters->dead_lettered, 1);
+    return WEIR_OK;
+}
+
+weir_status failures_flush(failures *f, weir_error *err) {
+    if (f->builder == NULL) return WEIR_OK;
+    weir_batch_seal seal = {.struct_size = sizeof seal, .split = f->split, .lag_ms = -1};
+    const weir_batch *batch = batch_facet.seal(f->builder, &seal);
+    f->builder = NULL;
+    if (batch == NULL) return error_set(err, WEIR_E_NOMEM, 0, "out of memory for dead letters");
+    return outlet_send(f->dead_letters, batch, err);
+}
+
+/* ---- the envelope ---- */
+
+typedef struct nodes {
+    weir_value *at;
+    uint32_t used;
+} nodes;
+
+static void put_str(nodes *n, weir_str s) {
+    n->at[n->used++] = (weir_value){
+        .type = WEIR_V_STRING, .size = (uint32_t)s.len, .as.ptr = s.ptr != NULL ? s.ptr : ""};
+}
+
+static void put_member(nodes *n, const char *name, weir_str value) {
+    put_str(n, str_of(name));
+    put_str(n, value);
+}
+
+static uint32_t open_object(nodes *n) {
+    n->at[n->used] = (weir_value){.type = WEIR_V_OBJECT};
+    return n->used++;
+}
+
+static void close_object(nodes *n, uint32_t at, uint32_t members) {
+    n->at[at].size = members;
+    n->at[at].as.skip = n->used - at;
+}
+
+/* Text as it is, anything else as base64, under a name that says so. */
+static bool put_bytes(nodes *n, weir_tape_builder *tape, const char *name, const char *base64_name,
+                      weir_str bytes) {
+    if (str_is_utf8(bytes)) {
+        put_member(n, name, bytes);
+        return true;
+    }
+    char *text = batch_tape_facet.alloc(tape, 4 * ((bytes.len + 2) / 3) + 1);
+    if (text == NULL) return false;
+    put_member(n, base64_name, str_make(text, weir_base64_encode(bytes, text)));
+    return true;
+}
+
+static const struct {
+    const char *header, *member;
+} error_members[] = {
+    {HEADER_NODE, "node"},         {HEADER_CODE, "code"}, {HEADER_TEXT, "error"},
+    {HEADER_ATTEMPTS, "attempts"}, {HEADER_TIME, "time"},
+};
+static const struct {
+    const char *header, *member;
+} origin_members[] = {
+    {HEADER_STREAM, "stream"}, {HEADER_SPLIT, "split"}, {HEADER_POSITION, "position"}};
+
+static weir_status envelope_row(weir_tape_builder *tape, const weir_rows *rows, uint32_t row) {
+    uint32_t headers = rows->header_start[row + 1] - rows->header_start[row];
+    weir_tape_room room = {.struct_size = sizeof room};
+    weir_status status = batch_tape_facet.reserve(tape, 32 + 2 * headers, &room);
+    if (status != WEIR_OK) return status;
+    nodes n = {room.nodes, 0};
+    uint32_t members = 0, root = open_object(&n);
+    weir_str text;
+    for (size_t m = 0; m < sizeof error_members / sizeof error_members[0]; m++) {
+        if (!rows_header(rows, row, str_of(error_members[m].header), &text)) continue;
+        put_member(&n, error_members[m].member, text);
+        /* "attempts" is a number written as text: a decimal node prints it bare. */
+        if (strcmp(error_members[m].member, "attempts") == 0) {
+            n.at[n.used - 1].logical = WEIR_L_DECIMAL;
+        }
+        members++;
+    }
+    put_str(&n, str_of("origin"));
+    uint32_t origin = open_object(&n), origin_count = 0;
+    for (size_t m = 0; m < sizeof origin_members / sizeof origin_members[0]; m++) {
+        if (!rows_header(rows, row, str_of(origin_members[m].header), &text)) continue;
+        put_member(&n, origin_members[m].member, text);
+        origin_count++;
+    }
+    close_object(&n, origin, origin_count);
+    members++;
+    if (rows->key_ptr != NULL && rows->key_ptr[row] != NULL) {
+        if (!put_bytes(&n, tape, "key", "key_base64",
+                       str_make(rows->key_ptr[row], rows->key_len[row]))) {
+            return WEIR_E_NOMEM;
+        }
+        members++;
+    }
+    put_str(&n, str_of("headers"));
+    uint32_t object = open_object(&n), header_count = 0;
+    for (uint32_t h = rows->header_start[row]; h < rows->header_start[row + 1]; h++) {
+        weir_str name = str_make(rows->header_name_ptr[h], rows->header_name_len[h]);
+        if (str_starts(name, STR("weir.error.")) || str_starts(name, STR("weir.origin."))) continue;
+        weir_str value = str_make(rows->header_value_ptr[h], rows->header_value_len[h]);
+        if (value.ptr == NULL || !str_is_utf8(name) || !str_is_utf8(value)) continue;
+        put_str(&n, name);
+        put_str(&n, value);
+        header_count++;
+    }
+    close_object(&n, object, header_count);
+    members++;
+    if (rows->value_ptr[row] != NULL) {
+        if (!put_bytes(&n, tape, "value", "value_base64",
+                       str_make(rows->value_ptr[row], rows->value_len[row]))) {
+            return WEIR_E_NOMEM;
+        }
+        members++;
+    }
+    close_object(&n, root, members);
+    return batch_tape_facet.row(tape, n.used, row);
+}
+
+const weir_batch *failures_envelope(batch_home *home, const weir_batch *batch) {
+    weir_tape_builder *tape = batch_tape_begin(home, batch);
+    if (tape == NULL) return NULL;
+    for (uint32_t row = 0; row < batch->rows->count; row++) {
+        if (envelope_row(tape, batch->rows, row) != WEIR_OK) {
+            batch_tape_abandon(tape);
+            return NULL;
+        }
+    }
+    return batch_tape_finish(tape);
+}

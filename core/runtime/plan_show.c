@@ -1,0 +1,249 @@
+/*
+ * The plan for people, for graphviz, and for scripts.
+ */
+#include "base/limits.h"
+#include "base/str.h"
+#include "runtime/plan.h"
+
+static const char *const exchange_names[] = {"split", "round_robin", "key"};
+static const char *const stage_names[] = {"source", "worker", "sink"};
+
+static void put_size(buf *out, uint64_t bytes) {
+    if (bytes >= MIB && bytes % MIB == 0) {
+        buf_printf(out, "%lluMiB", (unsigned long long)(bytes / MIB));
+    } else if (bytes >= MIB) {
+        buf_printf(out, "%.1fMiB", (double)bytes / (double)MIB);
+    } else {
+        buf_printf(out, "%lluKiB", (unsigned long long)(bytes / KIB));
+    }
+}
+
+static void put_component(buf *out, const node *n) {
+    const note *plugin = plugin_ref_note(component_plugin(n->component));
+    buf_printf(out, "%.*s (%.*s %.*s)", STR_FMT(n->type), STR_FMT(plugin->id),
+               STR_FMT(plugin->version));
+}
+
+static void print_op(buf *out, const plan_op *op, unsigned depth) {
+    for (size_t k = 0; k < op->op_count; k++) {
+        buf_printf(out, "%*s-> %.*s: ", 4 + 2 * (int)depth, "", STR_FMT(op->ops[k]->node->name));
+        put_component(out, op->ops[k]->node);
+        buf_append_z(out, ", fused\n");
+        print_op(out, op->ops[k], depth + 1);
+    }
+}
+
+static void print_stage(buf *out, const plan_stage *s) {
+    buf_printf(out, "stage %u: %s %.*s, %u task%s\n", s->index, stage_names[s->kind],
+               STR_FMT(s->node->name), s->parallelism, s->parallelism == 1 ? "" : "s");
+    buf_append_z(out, "    component: ");
+    put_component(out, s->node);
+    buf_append_z(out, "\n");
+    if (s->kind == STAGE_SOURCE) {
+        buf_printf(out, "    format: %.*s\n", STR_FMT(s->node->format.type));
+        if (s->decode) {
+            buf_printf(out, "    decode: yes, because %s\n", s->decode_why);
+        } else if (s->decode_why != NULL) {
+            buf_printf(out, "    decode: behind the exchange, because %s\n", s->decode_why);
+        } else {
+            buf_append_z(out, "    decode: no, nobody needs fields\n");
+        }
+        if (s->need_time) buf_append_z(out, "    event time: filled in\n");
+        for (uint32_t m = 0; m < s->meta_count; m++) {
+            buf_printf(out, "%s%.*s%s", m == 0 ? "    metadata: " : ", ", (int)s->meta_len[m],
+                       s->meta_ptr[m], m + 1 == s->meta_count ? "\n" : "");
+        }
+    }
+    for (size_t e = 0; e < s->input_count; e++) {
+        const plan_edge *edge = s->inputs[e];
+        buf_printf(out, "    input: %.*s%s, exchange %s, %u channel%s of ",
+                   STR_FMT(edge->from_node->name), edge->dead_letters ? " (dead letters)" : "",
+                   exchange_names[edge->exchange], edge->from->parallelism * s->parallelism,
+                   edge->from->parallelism * s->parallelism == 1 ? "" : "s");
+        put_size(out, edge->channel_bytes);
+        if (edge->decode_as != NULL) {
+            buf_printf(out, ", decoded here as %.*s", STR_FMT(edge->decode_as->format.type));
+        }
+        buf_append_z(out, "\n");
+    }
+    if (s->kind == STAGE_SINK) {
+        buf_printf(out, "    format: %.*s\n", STR_FMT(s->node->format.type));
+        buf_printf(out, "    values: %s (%s)\n",
+                   s->encoding == SINK_ENCODE ? "encoded" : "pass-through", s->encoding_why);
+    }
+    print_op(out, s->root, 0);
+}
+
+static void print_defaults(buf *out, const node *n) {
+    buf_printf(out, "  %.*s:\n", STR_FMT(n->name));
+    for (size_t o = 0; o < n->options.count; o++) {
+        const option_value *v = &n->options.values[o];
+        if (!v->is_default) continue;
+        bool secret = v->option != NULL && v->option->type == OPTION_SECRET;
+        buf_printf(out, "    %.*s: %.*s\n", STR_FMT(v->key),
+                   STR_FMT(secret ? str_of("(secret)") : v->text));
+    }
+    buf_printf(out, "    retry: base %lldms, max %lldms, timeout %lldms\n",
+               (long long)(n->retry.base_ns / 1000000), (long long)(n->retry.max_ns / 1000000),
+               (long long)(n->retry.timeout_ns / 1000000));
+    if (n->kind == WEIR_KIND_SINK) buf_printf(out, "    batch: buffered %u\n", n->batch.buffered);
+}
+
+void plan_print(const plan *p, bool defaults, buf *out) {
+    const pipeline *pipe = p->pipeline;
+    buf_printf(out, "pipeline %.*s\n", STR_FMT(pipe->name));
+    if (pipe->description.len > 0) buf_printf(out, "  %.*s\n", STR_FMT(pipe->description));
+    for (size_t s = 0; s < p->stage_count; s++) print_stage(out, p->stages[s]);
+    buf_printf(out, "tasks: %u, channels: %u\n", p->task_count, p->channel_count);
+    buf_append_z(out, "memory: budget ");
+    put_size(out, pipe->settings.memory_bytes);
+    buf_append_z(out, ", guaranteed to tasks and channels ");
+    put_size(out, p->floor_bytes);
+    buf_printf(out, "\ndelivery: %s (%s)\n", delivery_name(p->guarantee), p->guarantee_why);
+    if (!defaults) return;
+    buf_append_z(out, "defaults that were applied:\n");
+    for (size_t i = 0; i < pipe->node_count; i++) print_defaults(out, pipe->nodes[i]);
+}
+
+/* ---- graphviz ---- */
+
+static void put_dot_text(buf *out, weir_str s) {
+    for (uint64_t i = 0; i < s.len; i++) {
+        if (s.ptr[i] == '"' || s.ptr[i] == '\\') buf_append_char(out, '\\');
+        buf_append_char(out, s.ptr[i]);
+    }
+}
+
+static void dot_ops(buf *out, const plan_op *op) {
+    buf_append_z(out, "    \"");
+    put_dot_text(out, op->node->name);
+    buf_append_z(out, "\" [label=\"");
+    put_dot_text(out, op->node->name);
+    buf_append_z(out, "\\n");
+    put_dot_text(out, op->node->type);
+    buf_append_z(out, "\"];\n");
+    for (size_t k = 0; k < op->op_count; k++) dot_ops(out, op->ops[k]);
+}
+
+static void dot_inner_edges(buf *out, const plan_op *op) {
+    for (size_t k = 0; k < op->op_count; k++) {
+        buf_append_z(out, "  \"");
+        put_dot_text(out, op->node->name);
+        buf_append_z(out, "\" -> \"");
+        put_dot_text(out, op->ops[k]->node->name);
+        buf_append_z(out, "\" [style=bold];\n");
+        dot_inner_edges(out, op->ops[k]);
+    }
+}
+
+void plan_dot(const plan *p, buf *out) {
+    buf_append_z(out, "digraph \"");
+    put_dot_text(out, p->pipeline->name);
+    buf_append_z(out, "\" {\n  rankdir=LR;\n  node [shape=box];\n");
+    for (size_t s = 0; s < p->stage_count; s++) {
+        const plan_stage *stage = p->stages[s];
+        buf_printf(out, "  subgraph cluster_%zu {\n    label=\"%s stage, %u task%s\";\n", s,
+                   stage_names[stage->kind], stage->parallelism,
+                   stage->parallelism == 1 ? "" : "s");
+        dot_ops(out, stage->root);
+        buf_append_z(out, "  }\n");
+    }
+    for (size_t s = 0; s < p->stage_count; s++) dot_inner_edges(out, p->stages[s]->root);
+    for (size_t e = 0; e < p->edge_count; e++) {
+        const plan_edge *edge = p->edges[e];
+        buf_append_z(out, "  \"");
+        put_dot_text(out, edge->from_node->name);
+        buf_append_z(out, "\" -> \"");
+        put_dot_text(out, edge->to_node->name);
+        buf_printf(out, "\" [label=\"%s\"%s];\n",
+                   edge->dead_letters ? "dead letters" : exchange_names[edge->exchange],
+                   edge->dead_letters ? ", style=dashed" : "");
+    }
+    buf_append_z(out, "}\n");
+}
+
+/* ---- JSON ---- */
+
+static void json_member(buf *out, const char *name, weir_str value) {
+    buf_printf(out, "\"%s\":", name);
+    buf_append_json(out, value);
+}
+
+static void json_ops(buf *out, const plan_op *op, bool *first) {
+    buf_append_z(out, *first ? "" : ",");
+    *first = false;
+    buf_append_json(out, op->node->name);
+    for (size_t k = 0; k < op->op_count; k++) json_ops(out, op->ops[k], first);
+}
+
+static void json_defaults(buf *out, const node *n) {
+    buf_append_z(out, "{");
+    json_member(out, "node", n->name);
+    buf_append_z(out, ",\"options\":{");
+    bool first = true;
+    for (size_t o = 0; o < n->options.count; o++) {
+        const option_value *v = &n->options.values[o];
+        if (!v->is_default || (v->option != NULL && v->option->type == OPTION_SECRET)) continue;
+        buf_append_z(out, first ? "" : ",");
+        first = false;
+        buf_append_json(out, v->key);
+        buf_append_char(out, ':');
+        buf_append_json(out, v->text);
+    }
+    buf_append_z(out, "}}");
+}
+
+void plan_json(const plan *p, bool defaults, buf *out) {
+    buf_append_z(out, "{");
+    json_member(out, "pipeline", p->pipeline->name);
+    buf_append_z(out, ",\"stages\":[");
+    for (size_t s = 0; s < p->stage_count; s++) {
+        const plan_stage *stage = p->stages[s];
+        buf_printf(out, "%s{\"index\":%u,\"kind\":\"%s\",\"tasks\":%u,\"nodes\":[",
+                   s == 0 ? "" : ",", stage->index, stage_names[stage->kind], stage->parallelism);
+        bool first = true;
+        json_ops(out, stage->root, &first);
+        buf_append_z(out, "],");
+        json_member(out, "type", stage->node->type);
+        if (stage->kind == STAGE_SOURCE) {
+            buf_printf(out, ",\"decode\":%s", stage->decode ? "true" : "false");
+            if (stage->decode_why != NULL) {
+                buf_append_char(out, ',');
+                json_member(out, "decode_why", str_of(stage->decode_why));
+            }
+        }
+        if (stage->kind == STAGE_SINK) {
+            buf_printf(out, ",\"pass_through\":%s,",
+                       stage->encoding == SINK_ENCODE ? "false" : "true");
+            json_member(out, "encoding_why", str_of(stage->encoding_why));
+        }
+        buf_append_z(out, "}");
+    }
+    buf_append_z(out, "],\"edges\":[");
+    for (size_t e = 0; e < p->edge_count; e++) {
+        const plan_edge *edge = p->edges[e];
+        buf_append_z(out, e == 0 ? "{" : ",{");
+        json_member(out, "from", edge->from_node->name);
+        buf_append_char(out, ',');
+        json_member(out, "to", edge->to_node->name);
+        buf_printf(out, ",\"exchange\":\"%s\",\"dead_letters\":%s,\"channel_bytes\":%llu}",
+                   exchange_names[edge->exchange], edge->dead_letters ? "true" : "false",
+                   (unsigned long long)edge->channel_bytes);
+    }
+    buf_printf(out,
+               "],\"tasks\":%u,\"channels\":%u,\"memory_bytes\":%llu,\"floor_bytes\":%llu,"
+               "\"delivery\":\"%s\",",
+               p->task_count, p->channel_count,
+               (unsigned long long)p->pipeline->settings.memory_bytes,
+               (unsigned long long)p->floor_bytes, delivery_name(p->guarantee));
+    json_member(out, "delivery_why", str_of(p->guarantee_why));
+    if (defaults) {
+        buf_append_z(out, ",\"defaults\":[");
+        for (size_t i = 0; i < p->pipeline->node_count; i++) {
+            if (i > 0) buf_append_char(out, ',');
+            json_defaults(out, p->pipeline->nodes[i]);
+        }
+        buf_append_z(out, "]");
+    }
+    buf_append_z(out, "}\n");
+}

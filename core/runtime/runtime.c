@@ -1,0 +1,439 @@
+#include "runtime/runtime.h"
+
+#include <signal.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/clock.h"
+#include "base/log.h"
+#include "base/os.h"
+#include "base/str.h"
+#include "runtime/facets.h"
+#include "runtime/source_control.h"
+#include "runtime/task.h"
+
+/* What a pipeline is doing. Only ever grows. */
+enum { PHASE_STARTING, PHASE_RUNNING, PHASE_DRAINING };
+
+struct runtime {
+    runtime_config config;
+    batch_home *home;
+    counters *counters; /* by node index */
+    splits **splits;    /* by node index */
+    task *tasks;
+    uint32_t task_count;
+    channel **channels;
+    uint32_t channel_count;
+    source_control *controls;
+    uint32_t control_count;
+    wake wake; /* of the control thread */
+
+    _Atomic int phase;
+    _Atomic bool stopping;
+    _Atomic uint32_t opened;      /* tasks that opened */
+    _Atomic uint32_t loops_ended; /* tasks whose loop ended */
+    _Atomic bool go;              /* all tasks are open: sources may read */
+    _Atomic bool close_sources;   /* no batch is held any more */
+    _Atomic int64_t ready_ns, first_record_ns;
+
+    pthread_mutex_t lock;
+    weir_error *error; /* the first failure, under the lock */
+    bool failed;
+};
+
+/* ---- small answers ---- */
+
+counters *runtime_counters(runtime *rt, const node *n) {
+    return &rt->counters[n->index];
+}
+splits *runtime_splits(runtime *rt, const node *n) {
+    return rt->splits[n->index];
+}
+uint64_t runtime_memory_used(const runtime *rt) {
+    return batch_home_used(rt->home);
+}
+uint64_t runtime_memory_peak(const runtime *rt) {
+    return batch_home_peak(rt->home);
+}
+int64_t runtime_ready_ns(const runtime *rt) {
+    return atomic_load(&rt->ready_ns);
+}
+int64_t runtime_first_record_ns(const runtime *rt) {
+    return atomic_load(&rt->first_record_ns);
+}
+bool runtime_draining(const runtime *rt) {
+    return atomic_load(&rt->phase) >= PHASE_DRAINING;
+}
+bool runtime_stopping(const runtime *rt) {
+    return atomic_load(&rt->stopping);
+}
+batch_home *runtime_home(runtime *rt) {
+    return rt->home;
+}
+registry *runtime_plugins(runtime *rt) {
+    return rt->config.plugins;
+}
+const runtime_config *runtime_get_config(const runtime *rt) {
+    return &rt->config;
+}
+wake *runtime_wake(runtime *rt) {
+    return &rt->wake;
+}
+bool runtime_memory_room(const runtime *rt) {
+    return batch_home_used(rt->home) < batch_home_limit(rt->home);
+}
+registry *facets_registry(struct runtime *rt) {
+    return rt->config.plugins;
+}
+weir_str facets_pipeline_name(struct runtime *rt) {
+    return rt->config.plan->pipeline->name;
+}
+weir_str facets_base_dir(struct runtime *rt) {
+    return rt->config.plan->pipeline->base_dir;
+}
+
+void runtime_note_record(runtime *rt) {
+    if (atomic_load_explicit(&rt->first_record_ns, memory_order_relaxed) != 0) return;
+    int64_t none = 0;
+    atomic_compare_exchange_strong(&rt->first_record_ns, &none, clock_mono_ns(&clock_system));
+}
+
+outlet *runtime_dead_letter_outlet(const plan_stage *stage, outlet *const *outlets, const node *n) {
+    for (size_t o = 0; o < stage->output_count; o++) {
+        const plan_edge *e = stage->outputs[o];
+        if (e->dead_letters && e->from_node == n) return outlets[o];
+    }
+    return NULL;
+}
+
+static int64_t env_wall_us(void *opaque) {
+    (void)opaque;
+    return clock_wall_us(&clock_system);
+}
+
+static uint64_t env_random(void *opaque) {
+    (void)opaque;
+    uint64_t v = 0;
+    if (!os_random(&v, sizeof v)) v = (uint64_t)clock_mono_ns(&clock_system);
+    return v;
+}
+
+const template_env *runtime_template_env(void) {
+    static const template_env env = {env_wall_us, env_random, NULL};
+    return &env;
+}
+
+/* ---- waking and stopping ---- */
+
+static void wake_everybody(runtime *rt) {
+    for (uint32_t t = 0; t < rt->task_count; t++) wake_signal(&rt->tasks[t].wake);
+    for (uint32_t c = 0; c < rt->control_count; c++) wake_signal(&rt->controls[c].wake);
+    wake_signal(&rt->wake);
+}
+
+/* The budget has room again: only sources wait for that. */
+static void on_memory_room(void *opaque) {
+    runtime *rt = opaque;
+    for (uint32_t t = 0; t < rt->task_count; t++) {
+        if (rt->tasks[t].stage->kind == STAGE_SOURCE) wake_signal(&rt->tasks[t].wake);
+    }
+}
+
+void runtime_drain(runtime *rt) {
+    int phase = atomic_load(&rt->phase);
+    while (phase < PHASE_DRAINING &&
+           !atomic_compare_exchange_weak(&rt->phase, &phase, PHASE_DRAINING)) {
+    }
+    wake_everybody(rt);
+}
+
+static void stop(runtime *rt) {
+    if (atomic_exchange(&rt->stopping, true)) return;
+    for (uint32_t t = 0; t < rt->task_count; t++) task_cancel(&rt->tasks[t]);
+    for (uint32_t c = 0; c < rt->control_count; c++) source_control_cancel(&rt->controls[c]);
+    wake_everybody(rt);
+}
+
+void runtime_fail(runtime *rt, const weir_error *err) {
+    pthread_mutex_lock(&rt->lock);
+    if (!rt->failed) {
+        rt->failed = true;
+        error_copy(rt->error, err);
+    }
+    pthread_mutex_unlock(&rt->lock);
+    stop(rt);
+}
+
+void runtime_abandon(runtime *rt, weir_status status, const char *why) {
+    weir_error *err = error_new();
+    error_set(err, status, 0, "%s", why);
+    runtime_fail(rt, err);
+    error_free(err);
+}
+
+/* ---- threads ---- */
+
+static weir_status task_open(task *t, weir_error *err) {
+    switch (t->stage->kind) {
+    case STAGE_SOURCE: return source_task_open(t, err);
+    case STAGE_WORKER: return chain_open(t->chain, err);
+    default: return sink_task_open(t, err);
+    }
+}
+
+static weir_status task_loop(task *t, weir_error *err) {
+    switch (t->stage->kind) {
+    case STAGE_SOURCE: return source_task_loop(t, err);
+    case STAGE_WORKER: return worker_task_loop(t, err);
+    default: return sink_task_loop(t, err);
+    }
+}
+
+/* Wait until `flag` or the end; the task's wake carries the signal. */
+static void wait_flag(task *t, _Atomic bool *flag, bool until_stop) {
+    while (!atomic_load(flag) && !(until_stop && runtime_stopping(t->rt))) {
+        wake_wait(&t->wake, INT64_MAX);
+    }
+}
+
+static void *task_main(void *argument) {
+    task *t = argument;
+    runtime *rt = t->rt;
+    weir_status status = task_open(t, t->error);
+    atomic_fetch_add(&rt->opened, 1);
+    wake_signal(&rt->wake);
+    if (status == WEIR_OK) {
+        if (t->stage->kind == STAGE_SOURCE) wait_flag(t, &rt->go, true);
+        if (!runtime_stopping(rt)) status = task_loop(t, t->error);
+    }
+    if (status != WEIR_OK && !runtime_stopping(rt)) runtime_fail(rt, t->error);
+
+    /* A sink that did not finish by itself gives its files up; batches go back before sources
+     * close. */
+    if (t->stage->kind == STAGE_SINK) {
+        instance_close(t->main, WEIR_CLOSE_ABANDON, clock_mono_ns(&clock_system), NULL);
+        batcher_free(t->batcher);
+        t->batcher = NULL;
+    }
+    atomic_store(&t->loop_ended, true);
+    atomic_fetch_add(&rt->loops_ended, 1);
+    wake_signal(&rt->wake);
+    wait_flag(t, &rt->close_sources, false);
+    if (t->chain != NULL) chain_close(t->chain, WEIR_CLOSE_DRAIN);
+    if (t->stage->kind == STAGE_SOURCE) {
+        bool drained = !runtime_stopping(rt);
+        instance_close(t->main, drained ? WEIR_CLOSE_DRAIN : WEIR_CLOSE_ABANDON,
+                       clock_mono_ns(&clock_system) + 5 * CLOCK_NS_PER_S, NULL);
+    }
+    coder_close(t->encoder);
+    for (size_t e = 0; t->decoders != NULL && e < t->stage->input_count; e++) {
+        coder_close(t->decoders[e]);
+    }
+    return NULL;
+}
+
+/* Threads are born with all signals blocked: signals are the control thread's. */
+static weir_status spawn(pthread_t *thread, void *(*body)(void *), void *argument, weir_error *err) {
+    sigset_t all, before;
+    sigfillset(&all);
+    pthread_sigmask(SIG_SETMASK, &all, &before);
+    int rc = pthread_create(thread, NULL, body, argument);
+    pthread_sigmask(SIG_SETMASK, &before, NULL);
+    if (rc == 0) return WEIR_OK;
+    char text[128];
+    error_set(err, WEIR_E_IO, 0, "cannot start a thread: %s", os_strerror(rc, text, sizeof text));
+    error_hint(err, "lower parallelism, or raise the limit of processes (ulimit -u)");
+    return WEIR_E_IO;
+}
+
+/* ---- building ---- */
+
+static weir_status build_tasks(runtime *rt, weir_error *err) {
+    const plan *p = rt->config.plan;
+    uint32_t at = 0;
+    for (size_t s = 0; s < p->stage_count; s++) {
+        const plan_stage *stage = p->stages[s];
+        splits *table = NULL;
+        if (stage->kind == STAGE_SOURCE) {
+            table = splits_new(stage->parallelism);
+            rt->splits[stage->node->index] = table;
+            if (table == NULL) return error_set(err, WEIR_E_NOMEM, 0, "out of memory");
+            source_control *c = &rt->controls[rt->control_count++];
+            weir_status status = source_control_init(c, rt, stage->node, table, err);
+            if (status != WEIR_OK) return status;
+        }
+        for (uint32_t i = 0; i < stage->parallelism; i++) {
+            task *t = &rt->tasks[at++];
+            rt->task_count = at;
+            weir_status status = task_init(t, rt, stage, i, table, err);
+            if (status != WEIR_OK) return status;
+        }
+    }
+    return WEIR_OK;
+}
+
+static task *first_task(runtime *rt, const plan_stage *stage) {
+    for (uint32_t t = 0; t < rt->task_count; t++) {
+        if (rt->tasks[t].stage == stage) return &rt->tasks[t];
+    }
+    return NULL;
+}
+
+/* One channel for each pair of tasks along each edge. */
+static weir_status connect_tasks(runtime *rt, weir_error *err) {
+    for (uint32_t t = 0; t < rt->task_count; t++) {
+        task *to = &rt->tasks[t];
+        uint32_t n = 0;
+        for (size_t e = 0; e < to->stage->input_count; e++) {
+            n += to->stage->inputs[e]->from->parallelism;
+        }
+        to->inlets = calloc(n + 1u, sizeof *to->inlets);
+        if (to->inlets == NULL) return error_set(err, WEIR_E_NOMEM, 0, "out of memory");
+        for (size_t e = 0; e < to->stage->input_count; e++) {
+            const plan_edge *edge = to->stage->inputs[e];
+            task *from = first_task(rt, edge->from);
+            size_t o = 0;
+            while (edge->from->outputs[o] != edge) o++;
+            for (uint32_t f = 0; f < edge->from->parallelism; f++) {
+                channel *c = channel_new(edge->channel_bytes, &from[f].wake, &to->wake);
+                if (c == NULL) return error_set(err, WEIR_E_NOMEM, 0, "out of memory");
+                rt->channels[rt->channel_count++] = c;
+                outlet_connect(from[f].outlets[o], to->index, c);
+                to->inlets[to->inlet_count++] = (inlet){edge, c, false};
+            }
+        }
+    }
+    return WEIR_OK;
+}
+
+runtime *runtime_new(const runtime_config *config, weir_error *err) {
+    runtime *rt = calloc(1, sizeof *rt);
+    if (rt == NULL) {
+        error_set(err, WEIR_E_NOMEM, 0, "out of memory");
+        return NULL;
+    }
+    const plan *p = config->plan;
+    rt->config = *config;
+    wake_init(&rt->wake);
+    pthread_mutex_init(&rt->lock, NULL);
+    rt->error = error_new();
+    rt->home = batch_home_new(p->pipeline->settings.memory_bytes, on_memory_room, rt);
+    rt->counters = calloc(p->pipeline->node_count + 1, sizeof *rt->counters);
+    rt->splits = calloc(p->pipeline->node_count + 1, sizeof *rt->splits);
+    rt->tasks = calloc(p->task_count + 1u, sizeof *rt->tasks);
+    rt->controls = calloc(p->stage_count + 1, sizeof *rt->controls);
+    rt->channels = calloc(p->channel_count + 1u, sizeof(channel *));
+    if (rt->error == NULL || rt->home == NULL || rt->counters == NULL || rt->splits == NULL ||
+        rt->tasks == NULL || rt->controls == NULL || rt->channels == NULL) {
+        error_set(err, WEIR_E_NOMEM, 0, "out of memory");
+        runtime_free(rt);
+        return NULL;
+    }
+    if (build_tasks(rt, err) != WEIR_OK || connect_tasks(rt, err) != WEIR_OK) {
+        runtime_free(rt);
+        return NULL;
+    }
+    return rt;
+}
+
+/* ---- life ---- */
+
+weir_status runtime_start(runtime *rt, weir_error *err) {
+    weir_status status = WEIR_OK;
+    for (uint32_t t = 0; t < rt->task_count && status == WEIR_OK; t++) {
+        status = spawn(&rt->tasks[t].thread, task_main, &rt->tasks[t], err);
+        rt->tasks[t].started = status == WEIR_OK;
+    }
+    for (uint32_t c = 0; c < rt->control_count && status == WEIR_OK; c++) {
+        status = spawn(&rt->controls[c].thread, source_control_run, &rt->controls[c], err);
+        rt->controls[c].started = status == WEIR_OK;
+    }
+    if (status != WEIR_OK) {
+        runtime_fail(rt, err);
+    } else {
+        while (!runtime_stopping(rt) && !runtime_draining(rt) &&
+               atomic_load(&rt->opened) < rt->task_count) {
+            wake_wait(&rt->wake, INT64_MAX);
+        }
+        if (!runtime_stopping(rt)) {
+            int starting = PHASE_STARTING;
+            atomic_compare_exchange_strong(&rt->phase, &starting, PHASE_RUNNING);
+            atomic_store(&rt->ready_ns, clock_mono_ns(&clock_system));
+            atomic_store(&rt->go, true);
+            wake_everybody(rt);
+            return WEIR_OK;
+        }
+    }
+    return runtime_finish(rt, err);
+}
+
+bool runtime_wait(runtime *rt, int64_t deadline_ns) {
+    if (atomic_load(&rt->loops_ended) < rt->task_count) wake_wait(&rt->wake, deadline_ns);
+    return atomic_load(&rt->loops_ended) == rt->task_count;
+}
+
+static bool loops_over(const runtime *rt) {
+    for (uint32_t t = 0; t < rt->task_count; t++) {
+        if (rt->tasks[t].started && !atomic_load(&rt->tasks[t].loop_ended)) return false;
+    }
+    return true;
+}
+
+weir_status runtime_finish(runtime *rt, weir_error *err) {
+    while (!loops_over(rt)) wake_wait(&rt->wake, INT64_MAX);
+    /* Every loop has ended: discovery has nobody to find splits for, and whatever stands in
+     * channels and outlets is given back before sources close. */
+    for (uint32_t c = 0; c < rt->control_count; c++) {
+        source_control_cancel(&rt->controls[c]);
+        if (!rt->controls[c].started) continue;
+        atomic_store(&rt->phase, PHASE_DRAINING);
+        wake_signal(&rt->controls[c].wake);
+        pthread_join(rt->controls[c].thread, NULL);
+        rt->controls[c].started = false;
+    }
+    for (uint32_t t = 0; t < rt->task_count; t++) {
+        task *k = &rt->tasks[t];
+        for (uint32_t i = 0; i < k->inlet_count; i++) {
+            for (;;) {
+                channel_item item = channel_pop(k->inlets[i].channel);
+                if (item.kind == ITEM_NONE) break;
+                channel_item_drop(&item);
+            }
+        }
+        for (size_t o = 0; o < k->stage->output_count; o++) {
+            outlet_free(k->outlets[o]);
+            k->outlets[o] = NULL;
+        }
+    }
+    atomic_store(&rt->close_sources, true);
+    wake_everybody(rt);
+    for (uint32_t t = 0; t < rt->task_count; t++) {
+        if (!rt->tasks[t].started) continue;
+        pthread_join(rt->tasks[t].thread, NULL);
+        rt->tasks[t].started = false;
+    }
+    pthread_mutex_lock(&rt->lock);
+    weir_status status = rt->failed ? error_status(rt->error) : WEIR_OK;
+    if (rt->failed) error_copy(err, rt->error);
+    pthread_mutex_unlock(&rt->lock);
+    return status;
+}
+
+void runtime_free(runtime *rt) {
+    if (rt == NULL) return;
+    for (uint32_t t = 0; t < rt->task_count; t++) task_destroy(&rt->tasks[t]);
+    for (uint32_t c = 0; c < rt->control_count; c++) source_control_destroy(&rt->controls[c]);
+    for (uint32_t c = 0; c < rt->channel_count; c++) channel_free(rt->channels[c]);
+    for (size_t n = 0; rt->splits != NULL && n < rt->config.plan->pipeline->node_count; n++) {
+        splits_free(rt->splits[n]);
+    }
+    free(rt->channels);
+    free(rt->controls);
+    free(rt->tasks);
+    free(rt->splits);
+    free(rt->counters);
+    if (rt->home != NULL) batch_home_free(rt->home);
+    error_free(rt->error);
+    pthread_mutex_destroy(&rt->lock);
+    free(rt);
+}

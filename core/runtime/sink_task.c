@@ -1,0 +1,223 @@
+/*
+ * The loop of a sink task: batches from its inlets, encoded where needed, through the batcher.
+ */
+#include "base/clock.h"
+#include "base/log.h"
+#include "base/str.h"
+#include "runtime/runtime.h"
+#include "runtime/task.h"
+
+#define OPEN_TIMEOUT_NS (60 * CLOCK_NS_PER_S)
+#define SERVICE_DEFAULT_NS CLOCK_NS_PER_S
+/* A sink's drive that nothing can interrupt: how late new records may be seen. */
+#define BLIND_DRIVE_NS (10 * CLOCK_NS_PER_MS)
+/* How long a flush may take before it is asked for again. */
+#define FLUSH_TIMEOUT_NS (60 * CLOCK_NS_PER_S)
+
+weir_status sink_task_open(task *t, weir_error *err) {
+    const node *n = t->stage->node;
+    const note_limits *declared = &t->main->bound->note->limits;
+    t->limits = (weir_limits){.struct_size = sizeof t->limits,
+                              .request_records = declared->request_records,
+                              .request_bytes = declared->request_bytes,
+                              .record_bytes = declared->record_bytes,
+                              .record_overhead = declared->record_overhead,
+                              .in_flight = declared->in_flight};
+    weir_open args = {.deadline_ns = clock_mono_ns(&clock_system) + OPEN_TIMEOUT_NS,
+                      .limits = &t->limits};
+    weir_status status = instance_open(t->main, WEIR_ROLE_TASK, &args, err);
+    if (status == WEIR_OK && t->encoder != NULL) status = coder_open(t->encoder, err);
+    for (uint32_t i = 0; status == WEIR_OK && i < t->stage->input_count; i++) {
+        if (t->decoders[i] != NULL) status = coder_open(t->decoders[i], err);
+    }
+    if (status != WEIR_OK) return status;
+    t->batcher = batcher_new(t->stage, t->main, &t->limits, t->failures,
+                             runtime_counters(t->rt, n), runtime_template_env(), err);
+    return t->batcher != NULL ? WEIR_OK : error_status(err);
+}
+
+static coder *decoder_of(task *t, const plan_edge *from) {
+    for (uint32_t i = 0; i < t->stage->input_count; i++) {
+        if (t->stage->inputs[i] == from) return t->decoders[i];
+    }
+    return NULL;
+}
+
+static bool wants_encoding(const task *t, const plan_edge *from, const weir_batch *batch) {
+    if (t->encoder == NULL) return false;
+    if (from->dead_letters) return true;
+    if (t->stage->encoding == SINK_ENCODE) return true;
+    return t->stage->encoding == SINK_ENCODE_IF_CHANGED &&
+           (batch->flags & WEIR_BATCH_STALE_BYTES) != 0;
+}
+
+/* One batch on its way into the batcher. A schema look-up that is under way is waited for here:
+ * the channel holds what follows. */
+static weir_status take_batch(task *t, const plan_edge *from, const weir_batch *batch,
+                              weir_error *err) {
+    counters *c = runtime_counters(t->rt, t->stage->node);
+    weir_status status = WEIR_OK;
+    count(&c->records_in, batch->rows->count);
+    count(&c->bytes_in, batch->rows->value_bytes);
+    coder *decoder = decoder_of(t, from);
+    if (decoder != NULL && batch->tape == NULL) {
+        const weir_batch *decoded = NULL;
+        do {
+            status = coder_decode(decoder, batch, t->failures, &decoded, err);
+            if (status == WEIR_AGAIN) wake_wait(&t->wake, clock_mono_ns(&clock_system) + SERVICE_DEFAULT_NS);
+        } while (status == WEIR_AGAIN && !runtime_stopping(t->rt));
+        if (status == WEIR_AGAIN) batch_release(batch);
+        if (status != WEIR_OK || decoded == NULL) return status == WEIR_AGAIN ? WEIR_OK : status;
+        batch = decoded;
+    }
+    prepared *texts = NULL;
+    bool envelope = from->dead_letters && t->encoder != NULL;
+    if (envelope) {
+        const weir_batch *enveloped = failures_envelope(runtime_home(t->rt), batch);
+        batch_release(batch);
+        if (enveloped == NULL) return error_set(err, WEIR_E_NOMEM, 0, "out of memory");
+        batch = enveloped;
+    }
+    const template_set *templates = batcher_templates(t->batcher);
+    status = template_set_prepare(templates, runtime_home(t->rt), t->failures, &batch, &texts, err);
+    if (status != WEIR_OK || batch == NULL) {
+        batch_release(batch);
+        return status;
+    }
+    if (wants_encoding(t, from, batch)) {
+        const weir_batch *encoded = NULL;
+        bool lines = t->stage->node->format.framing == FRAMING_LINES;
+        do {
+            status = coder_encode(t->encoder, batch, lines, t->failures, &encoded, err);
+            if (status == WEIR_AGAIN) wake_wait(&t->wake, clock_mono_ns(&clock_system) + SERVICE_DEFAULT_NS);
+        } while (status == WEIR_AGAIN && !runtime_stopping(t->rt));
+        if (status == WEIR_AGAIN) batch_release(batch);
+        if (status != WEIR_OK || encoded == NULL) {
+            prepared_free(texts);
+            return status == WEIR_AGAIN ? WEIR_OK : status;
+        }
+        uint32_t dropped;
+        const uint32_t *rows = coder_dropped(t->encoder, &dropped);
+        prepared_drop(templates, texts, rows, dropped);
+        batch = encoded;
+    }
+    return batcher_add(t->batcher, batch, texts, err);
+}
+
+static weir_status take_items(task *t, weir_error *err) {
+    while (batcher_room(t->batcher) && task_outlets_room(t)) {
+        const plan_edge *from;
+        channel_item item = task_next_item(t, &from);
+        if (item.kind == ITEM_NONE) break;
+        if (item.kind != ITEM_BATCH) {
+            channel_item_drop(&item);
+            continue;
+        }
+        weir_status status = take_batch(t, from, item.batch, err);
+        if (status != WEIR_OK) return status;
+        /* Written at once while the sink is idle: what gathers meanwhile becomes larger requests. */
+        status = batcher_pump(t->batcher, false, err);
+        if (status != WEIR_OK) return status;
+    }
+    return WEIR_OK;
+}
+
+/* The sink's share of the thread, and sleep: until data, a completion, a timer, or upkeep. */
+static weir_status drive(task *t, int64_t until_ns, weir_error *err) {
+    const bound_component *bound = t->main->bound;
+    int64_t service = bound->note->service_interval_ns > 0 ? bound->note->service_interval_ns
+                                                           : SERVICE_DEFAULT_NS;
+    int64_t now = clock_mono_ns(&clock_system);
+    if (until_ns > now + service) until_ns = now + service;
+    if (!bound->has_drive) {
+        wake_wait(&t->wake, until_ns);
+        return WEIR_OK;
+    }
+    weir_drive args = {.struct_size = sizeof args, .deadline_ns = until_ns, .error = err};
+    if (!bound->has_wakeup && args.deadline_ns > now + BLIND_DRIVE_NS) {
+        args.deadline_ns = now + BLIND_DRIVE_NS;
+    }
+    if (bound->has_wakeup && !wake_enter(&t->wake)) {
+        wake_wait(&t->wake, 0);
+        args.deadline_ns = now;
+        weir_status status = bound->ops.sink.drive(t->main->self, &args);
+        if (status < 0) error_prefix(err, "%s: drive", t->main->where);
+        return status < 0 ? status : WEIR_OK;
+    }
+    weir_status status = bound->ops.sink.drive(t->main->self, &args);
+    bool signalled = bound->has_wakeup && wake_leave(&t->wake);
+    if (status < 0) {
+        error_prefix(err, "%s: drive", t->main->where);
+        return status;
+    }
+    if (signalled) return WEIR_OK;
+    if (args.next_ns == 0) {
+        wake_wait(&t->wake, until_ns);
+    } else if (args.next_ns > clock_mono_ns(&clock_system)) {
+        wake_wait(&t->wake, args.next_ns < until_ns ? args.next_ns : until_ns);
+    }
+    return WEIR_OK;
+}
+
+/* The final flush: everything durable and complete, asked for again while that can help. */
+static weir_status flush_all(task *t, weir_error *err) {
+    uint32_t failures_in_a_row = 0;
+    const retry_spec *retry = &t->stage->node->retry;
+    for (uint64_t epoch = 1; !runtime_stopping(t->rt); epoch++) {
+        weir_flush args = {.struct_size = sizeof args,
+                           .last = 1,
+                           .epoch = epoch,
+                           .deadline_ns = clock_mono_ns(&clock_system) + FLUSH_TIMEOUT_NS,
+                           .error = err};
+        weir_status status = t->main->bound->ops.sink.flush(t->main->self, &args);
+        while (status == WEIR_OK && !runtime_stopping(t->rt)) {
+            if (instance_flush_done(t->main, epoch, &status, err)) {
+                if (status == WEIR_OK) return WEIR_OK;
+                break;
+            }
+            if (clock_mono_ns(&clock_system) > args.deadline_ns) {
+                status = error_set(err, WEIR_E_TIMEOUT, 0, "flush took longer than %lld s",
+                                   (long long)(FLUSH_TIMEOUT_NS / CLOCK_NS_PER_S));
+                break;
+            }
+            status = drive(t, args.deadline_ns, err);
+        }
+        if (runtime_stopping(t->rt)) return WEIR_OK;
+        bool transient = (error_flags(err) & WEIR_ERR_RETRYABLE) != 0 || status == WEIR_E_TIMEOUT;
+        if (!transient || ++failures_in_a_row >= retry->attempts) {
+            error_prefix(err, "%s: flush", t->main->where);
+            return status;
+        }
+        int64_t wait = retry->base_ns;
+        for (uint32_t f = 1; f < failures_in_a_row && wait < retry->max_ns; f++) wait *= 2;
+        log_write(WEIR_LOG_WARN, t->main->component, "%s: flush: %s; trying again",
+                  t->main->where, error_text(err));
+        int64_t until = clock_mono_ns(&clock_system) + (wait < retry->max_ns ? wait : retry->max_ns);
+        while (!runtime_stopping(t->rt) && clock_mono_ns(&clock_system) < until) {
+            wake_wait(&t->wake, until);
+        }
+    }
+    return WEIR_OK;
+}
+
+weir_status sink_task_loop(task *t, weir_error *err) {
+    weir_status status = WEIR_OK;
+    while (!runtime_stopping(t->rt)) {
+        status = take_items(t, err);
+        if (status != WEIR_OK) return status;
+        bool ended = task_inlets_ended(t);
+        status = batcher_pump(t->batcher, ended, err);
+        if (status != WEIR_OK) return status;
+        task_flush_outlets(t);
+        if (ended && batcher_idle(t->batcher)) break;
+        status = drive(t, batcher_next_ns(t->batcher), err);
+        if (status != WEIR_OK) return status;
+    }
+    if (runtime_stopping(t->rt)) return WEIR_OK;
+    status = task_end_outlets(t, err);
+    if (status != WEIR_OK) return status;
+    status = flush_all(t, err);
+    if (status != WEIR_OK || runtime_stopping(t->rt)) return status;
+    int64_t deadline = clock_mono_ns(&clock_system) + FLUSH_TIMEOUT_NS;
+    return instance_close(t->main, WEIR_CLOSE_DRAIN, deadline, err);
+}

@@ -1,0 +1,137 @@
+#include "runtime/source_control.h"
+
+#include <string.h>
+
+#include "base/clock.h"
+#include "base/log.h"
+#include "base/str.h"
+#include "runtime/runtime.h"
+
+/* One enumeration or discovery: ten thousand shards come in ten pages. */
+#define ENUMERATE_TIMEOUT_NS (60 * CLOCK_NS_PER_S)
+
+weir_status source_control_init(source_control *c, struct runtime *rt, const node *n, splits *s,
+                                weir_error *err) {
+    c->rt = rt;
+    c->node = n;
+    c->splits = s;
+    wake_init(&c->wake);
+    c->main = instance_new(rt, runtime_home(rt), n->component, n, &n->options, &n->format, 0, 1,
+                           &c->wake, err);
+    return c->main != NULL ? WEIR_OK : error_status(err);
+}
+
+void source_control_destroy(source_control *c) {
+    instance_free(c->main);
+}
+
+void source_control_cancel(source_control *c) {
+    if (c->main != NULL) instance_cancel(c->main);
+    wake_signal(&c->wake);
+}
+
+static bool transient(weir_status status, const weir_error *err) {
+    uint32_t flags = error_flags(err);
+    if ((flags & (WEIR_ERR_FATAL | WEIR_ERR_CONFIG)) != 0) return false;
+    return (flags & WEIR_ERR_RETRYABLE) != 0 || status == WEIR_E_TIMEOUT ||
+           status == WEIR_E_THROTTLED;
+}
+
+/* One call of enumerate or discover, its splits taken into the table. */
+static weir_status look(source_control *c, weir_status (*call)(void *, weir_enumerate *),
+                        bool may_discover, int64_t *next_ns, weir_error *err) {
+    weir_split_list *list = split_list_new();
+    if (list == NULL) return error_set(err, WEIR_E_NOMEM, 0, "out of memory");
+    weir_enumerate args = {.struct_size = sizeof args,
+                           .list = list,
+                           .deadline_ns = clock_mono_ns(&clock_system) + ENUMERATE_TIMEOUT_NS,
+                           .error = err};
+    weir_status status = call(c->main->self, &args);
+    if (status == WEIR_OK) {
+        uint32_t added;
+        bool complete = !may_discover || args.next_ns == 0;
+        status = splits_update(c->splits, list, complete, &added, err);
+        if (added > 0) {
+            log_write(WEIR_LOG_DEBUG, c->main->component, "%.*s: %u new splits",
+                      STR_FMT(c->node->name), added);
+        }
+        *next_ns = complete ? 0 : args.next_ns;
+    }
+    split_list_free(list);
+    return status;
+}
+
+/* A source without the splits extension has one split, named "0". */
+static weir_status single_split(source_control *c, weir_error *err) {
+    weir_split_list *list = split_list_new();
+    if (list == NULL) return error_set(err, WEIR_E_NOMEM, 0, "out of memory");
+    weir_split split = {.struct_size = sizeof split, .id = STR("0")};
+    uint32_t added;
+    weir_status status = split_list_add(list, &split);
+    if (status == WEIR_OK) status = splits_update(c->splits, list, true, &added, err);
+    split_list_free(list);
+    return status;
+}
+
+/* Waits, so long as nobody ends the pipeline. */
+static void rest(source_control *c, int64_t until_ns) {
+    while (!runtime_stopping(c->rt) && !runtime_draining(c->rt) &&
+           clock_mono_ns(&clock_system) < until_ns) {
+        wake_wait(&c->wake, until_ns);
+    }
+}
+
+static weir_status control_loop(source_control *c, weir_error *err) {
+    const pipeline *p = runtime_get_config(c->rt)->plan->pipeline;
+    int64_t start_by = clock_mono_ns(&clock_system) + p->settings.start_timeout_ns;
+    weir_open open = {.deadline_ns = start_by};
+    weir_status status = instance_open(c->main, WEIR_ROLE_CONTROL, &open, err);
+    if (status != WEIR_OK) return status;
+    weir_source_splits table;
+    status = loader_extension(c->main->bound->ops.source.get_extension, c->main->self,
+                              WEIR_SOURCE_SPLITS, &table, sizeof table);
+    if (status != WEIR_OK) {
+        status = single_split(c, err);
+        atomic_store(&c->enumerated, true);
+        return status;
+    }
+    bool discovers = table.discover != NULL && !runtime_get_config(c->rt)->once;
+    const retry_spec *retry = &c->node->retry;
+    int64_t next_ns = 0, wait_ns = retry->base_ns;
+    while (!runtime_stopping(c->rt) && !runtime_draining(c->rt)) {
+        bool first = !atomic_load(&c->enumerated);
+        status = look(c, first ? table.enumerate : table.discover, discovers, &next_ns, err);
+        if (runtime_stopping(c->rt) || status == WEIR_E_CANCELLED) return WEIR_OK;
+        if (status == WEIR_OK) {
+            atomic_store(&c->enumerated, true);
+            wake_signal(runtime_wake(c->rt));
+            wait_ns = retry->base_ns;
+            if (next_ns == 0) return WEIR_OK;
+            rest(c, next_ns);
+            continue;
+        }
+        bool late = first && clock_mono_ns(&clock_system) + wait_ns > start_by;
+        if (!transient(status, err) || late) {
+            error_prefix(err, "%s: cannot list splits", c->main->where);
+            return status;
+        }
+        log_write(WEIR_LOG_WARN, c->main->component,
+                  "%s: cannot list splits: %s; trying again in %lld ms", c->main->where,
+                  error_text(err), (long long)(wait_ns / CLOCK_NS_PER_MS));
+        rest(c, clock_mono_ns(&clock_system) + wait_ns);
+        wait_ns = wait_ns * 2 > retry->max_ns ? retry->max_ns : wait_ns * 2;
+    }
+    return WEIR_OK;
+}
+
+void *source_control_run(void *control) {
+    source_control *c = control;
+    weir_error *err = error_new();
+    weir_status status = control_loop(c, err);
+    if (status != WEIR_OK && !runtime_stopping(c->rt)) runtime_fail(c->rt, err);
+    instance_close(c->main, WEIR_CLOSE_ABANDON, 0, NULL);
+    error_free(err);
+    atomic_store(&c->ended, true);
+    wake_signal(runtime_wake(c->rt));
+    return NULL;
+}

@@ -1,0 +1,36 @@
+/*
+ * core/runtime/source_control.h - the control instance of one source: enumerate, then discover.
+ *
+ * Runs on a thread of its own, because enumerating may wait for a network while data moves.
+ */
+#ifndef WEIR_RUNTIME_SOURCE_CONTROL_H
+#define WEIR_RUNTIME_SOURCE_CONTROL_H
+
+#include <pthread.h>
+#include <stdatomic.h>
+
+#include "runtime/instance.h"
+#include "runtime/splits.h"
+
+struct runtime;
+
+typedef struct source_control {
+    struct runtime *rt;
+    const node *node;
+    splits *splits;
+    instance *main;
+    wake wake;
+    pthread_t thread;
+    bool started;
+    _Atomic bool enumerated; /* the first enumeration is in the table */
+    _Atomic bool ended;      /* the thread is about to return */
+} source_control;
+
+weir_status source_control_init(source_control *c, struct runtime *rt, const node *n, splits *s,
+                                weir_error *err);
+void source_control_destroy(source_control *c);
+/* The thread's function. */
+void *source_control_run(void *control);
+void source_control_cancel(source_control *c); /* [any] */
+
+#endif

@@ -1,0 +1,211 @@
+/*
+ * The loop of a source task: take the assignment, look for room, poll, send on.
+ */
+#include "base/clock.h"
+#include "base/log.h"
+#include "base/str.h"
+#include "runtime/runtime.h"
+#include "runtime/task.h"
+
+/* Deadline of a poll that nothing can interrupt: how late a drain or an assignment may be seen. */
+#define BLIND_POLL_NS (10 * CLOCK_NS_PER_MS)
+/* How often a source is called for its own upkeep when plugin.json does not say. */
+#define SERVICE_DEFAULT_NS CLOCK_NS_PER_S
+/* Room offered to one poll: a batch of usual size, so that memory is bounded by few batches. */
+#define ROOM_RECORDS 10000u
+/* A poll that can be woken and still answers AGAIN at once is not called more often than this. */
+#define REPOLL_NS CLOCK_NS_PER_MS
+
+typedef struct source_state {
+    task *task;
+    weir_source_ops ops;
+    bool can_wake;
+    bool assigned; /* was given splits at least once */
+    bool ended;    /* END since the last assignment */
+    int64_t service_ns;
+    int64_t not_before_ns; /* the source said that nothing will be there earlier */
+    int64_t serviced_ns;
+    uint32_t failures; /* consecutive retryable ones */
+    uint64_t room_bytes;
+} source_state;
+
+weir_status source_task_open(task *t, weir_error *err) {
+    weir_status status = chain_open(t->chain, err);
+    if (status != WEIR_OK) return status;
+    weir_open args = {
+        .deadline_ns = clock_mono_ns(&clock_system) +
+                       runtime_get_config(t->rt)->plan->pipeline->settings.start_timeout_ns,
+        .meta_count = t->stage->meta_count,
+        .meta_ptr = t->stage->meta_ptr,
+        .meta_len = t->stage->meta_len,
+    };
+    return instance_open(t->main, WEIR_ROLE_TASK, &args, err);
+}
+
+static weir_status take_assignment(source_state *s, weir_error *err) {
+    weir_assign assign;
+    weir_status status = splits_take(s->task->splits, s->task->index, &assign);
+    if (status != WEIR_OK) return error_set(err, status, 0, "out of memory for an assignment");
+    assign.error = err;
+    status = s->ops.assign(s->task->main->self, &assign);
+    splits_assignment_free(&assign);
+    s->assigned = true;
+    s->ended = false;
+    s->not_before_ns = 0;
+    if (status != WEIR_OK) error_prefix(err, "%s: assign", s->task->main->where);
+    return status;
+}
+
+static weir_status handle_batch(source_state *s, const weir_batch *batch, weir_error *err) {
+    task *t = s->task;
+    s->failures = 0;
+    /* The position goes ahead together with the batch: both before the next barrier. */
+    splits_position(t->splits, batch->split, batch->resume, batch->lag_ms, batch->rows->count);
+    if (batch->rows->count == 0) {
+        batch_release(batch);
+        return WEIR_OK;
+    }
+    runtime_note_record(t->rt);
+    weir_status status = chain_run(t->chain, NULL, batch, err);
+    return status == WEIR_AGAIN ? WEIR_OK : status;
+}
+
+static weir_status handle_event(source_state *s, const weir_event *event, weir_error *err) {
+    task *t = s->task;
+    s->failures = 0;
+    switch (event->kind) {
+    case WEIR_EVENT_POSITION:
+        splits_position(t->splits, event->split, event->position, event->lag_ms, 0);
+        return WEIR_OK;
+    case WEIR_EVENT_FINISHED: {
+        log_write(WEIR_LOG_DEBUG, t->main->component, "%s: split %.*s finished, %u children",
+                  t->main->where, STR_FMT(event->split), event->child_count);
+        /* The mark goes first: no record of a child can overtake the end of its parent. */
+        weir_status status = WEIR_OK;
+        for (size_t o = 0; o < t->stage->output_count && status == WEIR_OK; o++) {
+            if (t->stage->outputs[o]->dead_letters) continue;
+            status = outlet_mark(t->outlets[o], ITEM_END_OF_SPLIT, 0, 0, event->split, err);
+        }
+        if (status != WEIR_OK) return status;
+        return splits_finished(t->splits, event->split, event->children, event->child_count, err);
+    }
+    case WEIR_EVENT_SCHEMA: return WEIR_OK; /* decoding is per record; nothing to prepare */
+    default:
+        return error_set(err, WEIR_E_UNSUPPORTED, WEIR_ERR_FATAL,
+                         "%s: the source assigns splits itself (event %u), which needs "
+                         "checkpoints",
+                         t->main->where, event->kind);
+    }
+}
+
+/* A failed poll: again later if that can help, else the end of the pipeline. */
+static weir_status handle_failure(source_state *s, weir_status status, weir_error *err) {
+    task *t = s->task;
+    const retry_spec *retry = &t->stage->node->retry;
+    uint32_t flags = error_flags(err);
+    bool transient = (flags & WEIR_ERR_RETRYABLE) != 0 || status == WEIR_E_TIMEOUT ||
+                     status == WEIR_E_THROTTLED;
+    if ((flags & (WEIR_ERR_FATAL | WEIR_ERR_CONFIG)) != 0) transient = false;
+    if (!transient || ++s->failures >= retry->attempts) {
+        error_prefix(err, "%s", t->main->where);
+        return status;
+    }
+    int64_t wait = retry->base_ns;
+    for (uint32_t f = 1; f < s->failures && wait < retry->max_ns; f++) wait *= 2;
+    if (wait > retry->max_ns) wait = retry->max_ns;
+    log_write(WEIR_LOG_WARN, t->main->component, "%s: %s; trying again in %lld ms (failure %u)",
+              t->main->where, error_text(err), (long long)(wait / CLOCK_NS_PER_MS), s->failures);
+    s->not_before_ns = clock_mono_ns(&clock_system) + wait;
+    return WEIR_OK;
+}
+
+static void sleep_until(source_state *s, int64_t deadline_ns) {
+    wake_wait(&s->task->wake, deadline_ns);
+}
+
+/* After AGAIN: sleep as long as nothing can happen. */
+static void rest(source_state *s, const weir_poll *args, int64_t polled_ns) {
+    int64_t now = clock_mono_ns(&clock_system);
+    int64_t service = polled_ns + s->service_ns;
+    if (args->next_ns > now) {
+        s->not_before_ns = args->next_ns;
+        sleep_until(s, args->next_ns < service ? args->next_ns : service);
+    } else if (!s->can_wake) {
+        sleep_until(s, args->next_ns == 0 ? service : now);
+    } else if (now - polled_ns < REPOLL_NS) {
+        sleep_until(s, now + REPOLL_NS);
+    }
+}
+
+static weir_status poll_once(source_state *s, bool room, weir_error *err) {
+    task *t = s->task;
+    int64_t now = clock_mono_ns(&clock_system);
+    weir_poll args = {.struct_size = sizeof args,
+                      .room_records = room ? ROOM_RECORDS : 0,
+                      .room_bytes = room ? s->room_bytes : 0,
+                      .deadline_ns = now + (s->can_wake ? s->service_ns : BLIND_POLL_NS),
+                      .error = err};
+    if (s->can_wake && !wake_enter(&t->wake)) {
+        wake_wait(&t->wake, 0); /* something changed: consume the signal and look first */
+        return WEIR_OK;
+    }
+    weir_status status = s->ops.poll(t->main->self, &args);
+    if (s->can_wake) wake_leave(&t->wake);
+    s->serviced_ns = now;
+    switch (status) {
+    case WEIR_OK: return handle_batch(s, args.batch, err);
+    case WEIR_EVENT: return handle_event(s, args.event, err);
+    case WEIR_AGAIN: rest(s, &args, now); return WEIR_OK;
+    case WEIR_END:
+        s->ended = true;
+        splits_task_ended(t->splits, t->index);
+        return WEIR_OK;
+    default: return handle_failure(s, status, err);
+    }
+}
+
+weir_status source_task_loop(task *t, weir_error *err) {
+    const bound_component *bound = t->main->bound;
+    source_state s = {.task = t, .ops = bound->ops.source, .can_wake = bound->has_wakeup};
+    s.service_ns = bound->note->service_interval_ns > 0 ? bound->note->service_interval_ns
+                                                        : SERVICE_DEFAULT_NS;
+    s.room_bytes = UINT64_MAX;
+    for (size_t o = 0; o < t->stage->output_count; o++) {
+        uint64_t bytes = t->stage->outputs[o]->channel_bytes;
+        if (bytes < s.room_bytes) s.room_bytes = bytes;
+    }
+    while (!runtime_stopping(t->rt) && !runtime_draining(t->rt)) {
+        weir_status status = WEIR_OK;
+        if (splits_changed(t->splits, t->index)) status = take_assignment(&s, err);
+        if (status == WEIR_OK && chain_parked(t->chain)) {
+            status = chain_resume(t->chain, err);
+            if (status == WEIR_AGAIN) status = WEIR_OK;
+        }
+        if (status != WEIR_OK) return status;
+        if (splits_all_done(t->splits) && !chain_parked(t->chain)) break;
+
+        bool room = !chain_parked(t->chain) && task_outlets_room(t) && runtime_memory_room(t->rt);
+        int64_t now = clock_mono_ns(&clock_system);
+        if (!s.assigned || s.ended) {
+            /* An ended source keeps being serviced only by closing it; nothing to do but wait. */
+            sleep_until(&s, INT64_MAX);
+            continue;
+        }
+        if (!room && !s.can_wake && now < s.serviced_ns + s.service_ns) {
+            sleep_until(&s, s.serviced_ns + s.service_ns);
+            continue;
+        }
+        if (now < s.not_before_ns && now < s.serviced_ns + s.service_ns && !s.can_wake) {
+            sleep_until(&s, s.not_before_ns);
+            continue;
+        }
+        status = poll_once(&s, room && now >= s.not_before_ns, err);
+        if (status != WEIR_OK) return status;
+    }
+    while (chain_parked(t->chain) && !runtime_stopping(t->rt)) {
+        wake_wait(&t->wake, clock_mono_ns(&clock_system) + s.service_ns);
+        weir_status status = chain_resume(t->chain, err);
+        if (status != WEIR_OK && status != WEIR_AGAIN) return status;
+    }
+    return task_end_outlets(t, err);
+}

@@ -1,0 +1,69 @@
+/*
+ * core/runtime/splits.h - the splits of one source node: known, waiting, assigned, finished.
+ *
+ * The control thread adds what enumeration and discovery find; a task reports ends and children
+ * together, so that a child never exists without its parent's end. A split is assigned only when
+ * every parent it names is finished or unknown (a parent that aged out), which is what keeps the
+ * order of a key across a reshard. The resume position of each split is that of the last batch that
+ * went ahead of everything later: the value a checkpoint will store.
+ *
+ * One lock, held briefly; taken once a batch.
+ */
+#ifndef WEIR_RUNTIME_SPLITS_H
+#define WEIR_RUNTIME_SPLITS_H
+
+#include <stdbool.h>
+
+#include "base/error.h"
+#include "base/wake.h"
+#include "weir/source.h"
+
+typedef struct splits splits;
+
+/* For `tasks` task instances; each is signalled when its assignment changes. */
+splits *splits_new(uint32_t tasks);
+void splits_free(splits *s);
+void splits_set_wake(splits *s, uint32_t task, wake *w);
+
+/* ---- control thread ---- */
+
+/* The list that a plugin's enumerate fills through task/1's split_add. */
+weir_split_list *split_list_new(void);
+void split_list_free(weir_split_list *list);
+weir_status split_list_add(weir_split_list *list, const weir_split *split);
+/* Takes the splits of a list that are not known yet, and assigns what can be assigned. `complete`:
+ * no discovery will follow. Returns how many were new, or an error (too many splits). */
+weir_status splits_update(splits *s, const weir_split_list *list, bool complete, uint32_t *added,
+                          weir_error *err);
+
+/* ---- task threads ---- */
+
+/* True if the task's assignment changed since it last took it. */
+bool splits_changed(splits *s, uint32_t task);
+/* The complete set of the task in the columns of `out`, valid until splits_assignment_free. */
+weir_status splits_take(splits *s, uint32_t task, weir_assign *out);
+void splits_assignment_free(weir_assign *a);
+
+void splits_position(splits *s, weir_str id, weir_str position, int64_t lag_ms, uint64_t records);
+/* The split ended; its children become known in the same step. */
+weir_status splits_finished(splits *s, weir_str id, const weir_split *const *children,
+                            uint32_t child_count, weir_error *err);
+/* The task's source answered END: all its splits are finished. */
+void splits_task_ended(splits *s, uint32_t task);
+/* Nothing is left for any task, and nothing will come. */
+bool splits_all_done(splits *s);
+
+/* ---- status ---- */
+
+typedef struct splits_summary {
+    uint32_t known, assigned, waiting, finished;
+    int64_t lag_ms; /* the largest among assigned splits, -1 = unknown */
+} splits_summary;
+void splits_summarize(splits *s, splits_summary *out);
+/* Calls `each` for every split in the order they were found, under the lock. */
+void splits_each(splits *s,
+                 void (*each)(void *opaque, weir_str id, const char *state, weir_str position,
+                              int64_t lag_ms, uint64_t records),
+                 void *opaque);
+
+#endif

@@ -1,0 +1,142 @@
+#include "runtime/task.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/clock.h"
+#include "runtime/runtime.h"
+
+/* A signal to a task whose plugin sleeps inside poll or drive goes on to the plugin. */
+static void wake_plugin(void *opaque) {
+    instance_wakeup(opaque);
+}
+
+static weir_status init_sink(task *t, weir_error *err) {
+    const node *n = t->stage->node;
+    batch_home *home = runtime_home(t->rt);
+    uint32_t parallelism = t->stage->parallelism;
+    t->failures =
+        failures_new(n, home, runtime_dead_letter_outlet(t->stage, t->outlets, n),
+                     runtime_counters(t->rt, n));
+    t->decoders = calloc(t->stage->input_count + 1, sizeof *t->decoders);
+    if (t->failures == NULL || t->decoders == NULL) {
+        return error_set(err, WEIR_E_NOMEM, 0, "out of memory");
+    }
+    if (n->format.serde != NULL) {
+        t->encoder = coder_new(t->rt, home, n, t->index, parallelism, &t->wake, err);
+        if (t->encoder == NULL) return error_status(err);
+    }
+    for (size_t e = 0; e < t->stage->input_count; e++) {
+        const node *source = t->stage->inputs[e]->decode_as;
+        if (source == NULL) continue;
+        t->decoders[e] = coder_new(t->rt, home, source, t->index, parallelism, &t->wake, err);
+        if (t->decoders[e] == NULL) return error_status(err);
+    }
+    return WEIR_OK;
+}
+
+weir_status task_init(task *t, struct runtime *rt, const plan_stage *stage, uint32_t index,
+                      splits *s, weir_error *err) {
+    t->rt = rt;
+    t->stage = stage;
+    t->index = index;
+    t->splits = s;
+    wake_init(&t->wake);
+    if (s != NULL) splits_set_wake(s, index, &t->wake);
+    t->error = error_new();
+    t->outlets = calloc(stage->output_count + 1, sizeof *t->outlets);
+    if (t->error == NULL || t->outlets == NULL) {
+        return error_set(err, WEIR_E_NOMEM, 0, "out of memory");
+    }
+    for (size_t o = 0; o < stage->output_count; o++) {
+        t->outlets[o] = outlet_new(stage->outputs[o], runtime_home(rt), runtime_template_env());
+        if (t->outlets[o] == NULL) return error_set(err, WEIR_E_NOMEM, 0, "out of memory");
+    }
+    if (stage->kind != STAGE_WORKER) {
+        const node *n = stage->node;
+        t->main = instance_new(rt, runtime_home(rt), n->component, n, &n->options, &n->format, index,
+                               stage->parallelism, &t->wake, err);
+        if (t->main == NULL) return error_status(err);
+        t->wake.hook = wake_plugin;
+        t->wake.opaque = t->main;
+    }
+    if (stage->kind == STAGE_SINK) return init_sink(t, err);
+    t->chain = chain_new(rt, runtime_home(rt), stage, index, &t->wake, t->outlets, err);
+    return t->chain != NULL ? WEIR_OK : error_status(err);
+}
+
+void task_destroy(task *t) {
+    batcher_free(t->batcher);
+    coder_free(t->encoder);
+    for (size_t e = 0; t->decoders != NULL && e < t->stage->input_count; e++) {
+        coder_free(t->decoders[e]);
+    }
+    free(t->decoders);
+    failures_free(t->failures);
+    chain_free(t->chain);
+    for (size_t o = 0; t->outlets != NULL && o < t->stage->output_count; o++) {
+        outlet_free(t->outlets[o]);
+    }
+    free(t->outlets);
+    instance_free(t->main);
+    free(t->inlets);
+    error_free(t->error);
+}
+
+void task_cancel(task *t) {
+    if (t->main != NULL) instance_cancel(t->main);
+    if (t->chain != NULL) chain_cancel(t->chain);
+    coder_cancel(t->encoder);
+    for (size_t e = 0; t->decoders != NULL && e < t->stage->input_count; e++) {
+        coder_cancel(t->decoders[e]);
+    }
+    wake_signal(&t->wake);
+}
+
+bool task_flush_outlets(task *t) {
+    bool all = true;
+    for (size_t o = 0; o < t->stage->output_count; o++) {
+        if (!outlet_flush(t->outlets[o])) all = false;
+    }
+    return all;
+}
+
+bool task_outlets_room(task *t) {
+    bool all = true;
+    for (size_t o = 0; o < t->stage->output_count; o++) {
+        /* Each is asked, so that each full channel knows whom to wake. */
+        if (!outlet_room(t->outlets[o])) all = false;
+    }
+    return all;
+}
+
+weir_status task_end_outlets(task *t, weir_error *err) {
+    for (size_t o = 0; o < t->stage->output_count; o++) {
+        weir_status status =
+            outlet_mark(t->outlets[o], ITEM_END_OF_INPUT, 0, 0, (weir_str){"", 0}, err);
+        if (status != WEIR_OK) return status;
+    }
+    while (!runtime_stopping(t->rt) && !task_flush_outlets(t)) wake_wait(&t->wake, INT64_MAX);
+    return WEIR_OK;
+}
+
+channel_item task_next_item(task *t, const plan_edge **from) {
+    for (uint32_t k = 0; k < t->inlet_count; k++) {
+        inlet *in = &t->inlets[(t->turn + k) % t->inlet_count];
+        if (in->ended) continue;
+        channel_item item = channel_pop(in->channel);
+        if (item.kind == ITEM_NONE) continue;
+        t->turn = (t->turn + k + 1) % t->inlet_count;
+        if (item.kind == ITEM_END_OF_INPUT) in->ended = true;
+        *from = in->edge;
+        return item;
+    }
+    return (channel_item){ITEM_NONE, NULL, NULL};
+}
+
+bool task_inlets_ended(const task *t) {
+    for (uint32_t k = 0; k < t->inlet_count; k++) {
+        if (!t->inlets[k].ended) return false;
+    }
+    return true;
+}
