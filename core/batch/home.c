@@ -25,9 +25,11 @@
 /* 4 KiB, 8 KiB, ... 8 MiB. */
 #define CLASSES 12u
 #define CLASS_NONE CLASSES
-/* Free segments kept: enough for a channel's worth of usual batches to go round without a page
- * fault, little beside the budget. */
-#define KEEP_BYTES (8 * MIB)
+/* Free segments that are always kept: little beside the budget. More are kept while they and what
+ * is out fit into the budget together, as a channel that fills and drains would otherwise cost its
+ * pages' faults each time: some 100 ns for each KiB. */
+#define KEEP_ALWAYS (8 * MIB)
+#define KEEP_MOST (32 * MIB)
 /* Segments of this capacity and above are mapped: the heap would keep holes of that size. */
 #define MAP_FROM ((uint64_t)128 << 10)
 #define PAGE ((uint64_t)4096)
@@ -182,10 +184,33 @@ static segment *make(batch_home *home, uint32_t class, uint64_t size) {
     return s;
 }
 
+/* True if the home may keep `bytes` more, given what it keeps already. */
+static bool may_keep(const batch_home *home, uint64_t kept, uint64_t bytes) {
+    uint64_t then = kept + bytes;
+    if (then <= KEEP_ALWAYS) return true;
+    if (then > KEEP_MOST) return false;
+    uint64_t used = atomic_load_explicit(&home->used, memory_order_relaxed);
+    return used <= home->limit && then <= home->limit - used;
+}
+
+/* Makes way for a new segment of `size` bytes: free ones of other classes, the largest first. */
+static void trim(batch_home *home, uint64_t size) {
+    for (uint32_t class = CLASSES; class -- > 0;) {
+        while (!may_keep(home, atomic_load_explicit(&home->kept, memory_order_relaxed), size)) {
+            segment *s = take_kept(home, class);
+            if (s == NULL) break;
+            give_back(s);
+        }
+    }
+}
+
 char *batch_segment_alloc(batch_home *home, uint64_t size, uint64_t *capacity) {
     uint32_t class = class_of(size);
     segment *s = class != CLASS_NONE ? take_kept(home, class) : NULL;
-    if (s == NULL) s = make(home, class, size);
+    if (s == NULL) {
+        if (atomic_load_explicit(&home->kept, memory_order_relaxed) > KEEP_ALWAYS) trim(home, size);
+        s = make(home, class, size);
+    }
     if (s == NULL) return NULL;
     s->state = STATE_OUT;
     s->next = NULL;
@@ -203,7 +228,7 @@ void batch_segment_free(void *p) {
     bool keep = s->class != CLASS_NONE;
     if (keep) {
         uint64_t kept = atomic_fetch_add_explicit(&home->kept, bytes, memory_order_relaxed);
-        if (kept + bytes > KEEP_BYTES) {
+        if (!may_keep(home, kept, bytes)) {
             atomic_fetch_sub_explicit(&home->kept, bytes, memory_order_relaxed);
             keep = false;
         }

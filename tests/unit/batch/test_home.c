@@ -74,20 +74,43 @@ static void test_pool_without_memory(void **state) {
     batch_home_free(home);
 }
 
-/* A free segment beyond the ceiling goes back to the system: many are out at once, few are kept. */
-static void test_pool_ceiling(void **state) {
-    (void)state;
-    batch_home *home = batch_home_new(1 << 30, NULL, NULL);
+/* Has `count` segments out at once, gives all back, and answers how many of them are kept. */
+static int kept_of(batch_home *home, uint64_t size, int count) {
     static char *out[64];
-    for (int i = 0; i < 64; i++) out[i] = batch_segment_alloc(home, 1 << 20, NULL);
-    for (int i = 0; i < 64; i++) batch_segment_free(out[i]);
+    for (int i = 0; i < count; i++) out[i] = batch_segment_alloc(home, size, NULL);
+    for (int i = 0; i < count; i++) batch_segment_free(out[i]);
     int recycled = 0;
     (void)mem_test_fail_at(1, true);
-    while (recycled < 64 && (out[recycled] = batch_segment_alloc(home, 1 << 20, NULL)) != NULL)
+    while (recycled < count && (out[recycled] = batch_segment_alloc(home, size, NULL)) != NULL)
         recycled++;
     (void)mem_test_fail_at(0, false);
-    assert_in_range(recycled, 4, 8);
-    while (recycled > 0) batch_segment_free(out[--recycled]);
+    for (int i = 0; i < recycled; i++) batch_segment_free(out[i]);
+    return recycled;
+}
+
+/* A few free segments are kept always, more only beside a budget that has room for them. */
+static void test_pool_ceiling(void **state) {
+    (void)state;
+    const uint64_t mib = 1 << 20;
+    batch_home *home = batch_home_new(mib, NULL, NULL);
+    assert_in_range(kept_of(home, mib, 64), 7, 8);
+    batch_home_free(home);
+    home = batch_home_new(1 << 30, NULL, NULL);
+    assert_in_range(kept_of(home, mib, 64), 30, 32);
+    batch_home_free(home);
+    home = batch_home_new(20 * mib, NULL, NULL);
+    assert_in_range(kept_of(home, mib, 64), 18, 20);
+    /* New segments of another size push them out: free ones and used ones fit into the budget. */
+    char *out[9];
+    for (int i = 0; i < 9; i++) out[i] = batch_segment_alloc(home, 2 * mib, NULL);
+    (void)mem_test_fail_at(1, true);
+    char *small[16];
+    int left = 0;
+    while (left < 16 && (small[left] = batch_segment_alloc(home, mib, NULL)) != NULL) left++;
+    (void)mem_test_fail_at(0, false);
+    assert_in_range(left, 6, 8);
+    while (left > 0) batch_segment_free(small[--left]);
+    for (int i = 0; i < 9; i++) batch_segment_free(out[i]);
     batch_home_free(home);
 }
 
