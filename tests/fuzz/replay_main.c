@@ -75,7 +75,7 @@ static int replay_folder(const char *path) {
 int main(int argc, char **argv) {
     int failed = 0;
     /* Every target must survive the input that no folder can hold by accident: none at all. */
-    uint8_t *nothing = malloc(1);
+    uint8_t *nothing = calloc(1, 1);
     if (!nothing) return 1;
     LLVMFuzzerTestOneInput(nothing, 0);
     free(nothing);
