@@ -31,6 +31,23 @@ uint32_t json_utf8_length(const uint8_t *at, const uint8_t *end) {
     return 4;
 }
 
+uint64_t weir_utf8_span(weir_str text) {
+    if (text.len == 0) return 0;
+    const uint8_t *begin = (const uint8_t *)text.ptr;
+    const uint8_t *at = begin;
+    const uint8_t *end = begin + text.len;
+    while (at < end) {
+        while (end - at >= 8 && !(json_load64(at) & SWAR_HIGH)) at += 8;
+        while (at < end && *at < 0x80) at++;
+        while (at < end && *at >= 0x80) {
+            uint32_t length = json_utf8_length(at, end);
+            if (length == 0) return (uint64_t)(at - begin);
+            at += length;
+        }
+    }
+    return text.len;
+}
+
 /* The value of four hexadecimal digits, or UINT32_MAX. */
 static uint32_t hex4(const uint8_t *at) {
     uint32_t v = 0;

@@ -97,6 +97,9 @@ uint32_t weir_json_write_i64(int64_t v, char *out);
 uint32_t weir_json_write_u64(uint64_t v, char *out);
 uint32_t weir_json_write_f64(double v, char *out); /* shortest that reads back the same */
 
+/* How many bytes of `text` are valid UTF-8, counted from its beginning: text.len if all are. */
+uint64_t weir_utf8_span(weir_str text);
+
 /* Standard base64 with padding: at most 4 * ((len + 2) / 3) bytes; and back, validating: the number
  * of bytes, or UINT64_MAX if it is not base64. `out` holds 3 * len / 4 bytes. */
 uint64_t weir_base64_encode(weir_str bytes, char *out);
