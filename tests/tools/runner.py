@@ -7,11 +7,11 @@ library only: this runs with the system's Python.
 
 import argparse
 import concurrent.futures
-import difflib
 import hashlib
 import json
 import os
 import platform
+import re
 import shutil
 import signal
 import subprocess
@@ -143,25 +143,15 @@ def e2e_tests(results, preset, names, marks):
 # ---- stages ----
 
 
-def stage_docs(results):
-    """The options pages in the tree are the ones that the plugins' own description yields."""
-    made, kept = BUILD / "release" / "docs" / "options", ROOT / "docs" / "reference" / "options"
-    made_pages = {p.name: p.read_text() for p in made.glob("*.md")} if made.is_dir() else {}
-    kept_pages = {p.name: p.read_text() for p in kept.glob("*.md")} if kept.is_dir() else {}
-    if not made_pages:
-        results.add("docs: options pages are generated", False, f"nothing in {made}")
-    for name in sorted(made_pages.keys() | kept_pages.keys()):
-        old, new = kept_pages.get(name, ""), made_pages.get(name, "")
-        diff = "".join(difflib.unified_diff(old.splitlines(True), new.splitlines(True),
-                                            f"docs/reference/options/{name}", f"generated/{name}"))
-        hint = f"\nmend it with: cp {made.relative_to(ROOT)}/*.md {kept.relative_to(ROOT)}/"
-        results.add(f"docs: options page {name} is up to date", not diff, diff[:4000] + hint)
+def stage_docs(results, pages_compared):
+    """Pages made from the plugins' own description are those in the tree; links lead somewhere."""
+    if not pages_compared:  # one of the unit tests
+        unit_tests(results, "release", ["^docs/"])
     broken = broken_links()
     results.add("docs: links between pages lead somewhere", not broken, "\n".join(broken))
 
 
 def broken_links():
-    import re
     found = []
     pages = [p for p in tracked_files() if p.suffix == ".md"]
     for page in pages:
@@ -264,7 +254,7 @@ def main():
         if built and "e2e" in stages:
             timed("e2e", e2e_tests, results, "release", names, short)
         if built and "docs" in stages:
-            timed("docs", stage_docs, results)
+            timed("docs", stage_docs, results, "unit" in stages)
     if "format" in stages:
         timed("format", stage_format, results)
     for preset, marks in (("asan", NOT_UNDER_ASAN), ("tsan", NOT_UNDER_TSAN)):
