@@ -80,11 +80,11 @@ typedef struct weir_aws_client_args {
 
 /*
  * A client from the options of the aws group, the environment and the profile files. Does no
- * network I/O. NULL on failure, with `error` filled: what is missing, every place tried, what to
- * do. Belongs to one thread, except for wakeup and cancel. [control, task]
+ * network I/O. On failure `*out` is NULL and `error` filled: what is missing, every place tried,
+ * what to do. Belongs to one thread, except for wakeup and cancel. [control, task]
  */
-weir_aws_client *weir_aws_client_new(weir_ctx *ctx, const weir_aws_client_args *args,
-                                     weir_error *error);
+weir_status weir_aws_client_new(weir_ctx *ctx, const weir_aws_client_args *args, weir_error *error,
+                                weir_aws_client **out);
 /* Completes calls under way with WEIR_E_CANCELLED. NULL is ignored. */
 void weir_aws_client_free(weir_aws_client *client);
 const char *weir_aws_region(const weir_aws_client *client);

@@ -1,0 +1,179 @@
+#define _GNU_SOURCE /* memmem */
+#include "errors.h"
+
+#include <stdio.h>
+#include <string.h>
+#include <time.h>
+
+#include "weir/json.h"
+
+static weir_str bare_code(weir_str s);
+static weir_str xml_element(weir_str body, const char *open, const char *close);
+static bool in_list(weir_str code, const char *const *list);
+static bool ends_with(weir_str code, const char *tail);
+
+static const char *const throttling[] = {"Throttling",
+                                         "ThrottlingException",
+                                         "ThrottledException",
+                                         "RequestThrottledException",
+                                         "RequestThrottled",
+                                         "TooManyRequestsException",
+                                         "ProvisionedThroughputExceededException",
+                                         "TransactionInProgressException",
+                                         "RequestLimitExceeded",
+                                         "BandwidthLimitExceeded",
+                                         "LimitExceededException",
+                                         "SlowDown",
+                                         "PriorRequestNotComplete",
+                                         "EC2ThrottledException",
+                                         "KMSThrottlingException",
+                                         NULL};
+static const char *const transient[] = {"RequestTimeout",        "RequestTimeoutException",
+                                        "InternalFailure",       "InternalFailureException",
+                                        "InternalServerError",   "InternalError",
+                                        "ServiceUnavailable",    "ServiceUnavailableException",
+                                        "IDPCommunicationError", NULL};
+static const char *const expired[] = {"ExpiredToken", "ExpiredTokenException", NULL};
+static const char *const identity[] = {"UnrecognizedClientException",
+                                       "InvalidClientTokenId",
+                                       "InvalidSignatureException",
+                                       "SignatureDoesNotMatch",
+                                       "MissingAuthenticationToken",
+                                       "MissingAuthenticationTokenException",
+                                       "IncompleteSignature",
+                                       "IncompleteSignatureException",
+                                       "AuthFailure",
+                                       "RequestExpired",
+                                       "RequestTimeTooSkewed",
+                                       "RequestInTheFuture",
+                                       "InvalidAccessKeyId",
+                                       NULL};
+static const char *const permission[] = {"AccessDenied",
+                                         "AccessDeniedException",
+                                         "NotAuthorized",
+                                         "OptInRequired",
+                                         "KMSAccessDeniedException",
+                                         "KMSOptInRequired",
+                                         "UnauthorizedOperation",
+                                         NULL};
+
+void aws_error_parts_free(aws_error_parts *p) {
+    text_free(&p->code);
+    text_free(&p->message);
+}
+
+void aws_error_read(aws_error_parts *out, weir_str type_header, weir_str body) {
+    weir_str code = bare_code(type_header);
+    weir_json_doc *doc = NULL;
+    weir_str message = {"", 0};
+    if (body.len > 0 && body.ptr[0] == '<') {
+        if (code.len == 0) code = xml_element(body, "<Code>", "</Code>");
+        message = xml_element(body, "<Message>", "</Message>");
+    } else if (body.len > 0) {
+        doc = weir_json_read(body, 0, NULL);
+        if (doc) {
+            const weir_value *root = weir_json_root(doc);
+            if (code.len == 0) code = bare_code(weir_json_get_str(root, "__type", ""));
+            if (code.len == 0) code = bare_code(weir_json_get_str(root, "code", ""));
+            message = weir_json_get_str(root, "message", "");
+            if (message.len == 0) message = weir_json_get_str(root, "Message", "");
+            if (message.len == 0) message = weir_json_get_str(root, "errorMessage", "");
+        }
+    }
+    text_add_str(&out->code, code);
+    text_add_str(&out->message, message);
+    weir_json_free(doc);
+}
+
+uint32_t aws_error_kind(uint32_t http_status, weir_str code, weir_status *status) {
+    if (in_list(code, throttling) || http_status == 429) {
+        *status = WEIR_E_THROTTLED;
+        return WEIR_AWS_THROTTLED;
+    }
+    if (in_list(code, transient) || http_status == 500 || http_status == 502 ||
+        http_status == 503 || http_status == 504 || http_status == 408) {
+        *status = WEIR_E_IO;
+        return WEIR_AWS_TRANSIENT;
+    }
+    if (in_list(code, expired)) {
+        *status = WEIR_E_AUTH;
+        return WEIR_AWS_EXPIRED;
+    }
+    if (in_list(code, permission)) {
+        *status = WEIR_E_PERMISSION;
+        return WEIR_AWS_DENIED;
+    }
+    if (in_list(code, identity)) {
+        *status = WEIR_E_AUTH;
+        return WEIR_AWS_DENIED;
+    }
+    if (ends_with(code, "NotFoundException") || ends_with(code, "NotFound") ||
+        (code.len == 0 && http_status == 404)) {
+        *status = WEIR_E_NOT_FOUND;
+        return WEIR_AWS_NOT_FOUND;
+    }
+    if (http_status == 401 || http_status == 403) {
+        *status = http_status == 401 ? WEIR_E_AUTH : WEIR_E_PERMISSION;
+        return WEIR_AWS_DENIED;
+    }
+    *status = WEIR_E_INVALID_ARG;
+    return WEIR_AWS_REFUSED;
+}
+
+int64_t aws_http_date_us(weir_str value) {
+    static const char months[] = "JanFebMarAprMayJunJulAugSepOctNovDec";
+    char z[48], month[4];
+    struct tm tm = {0};
+    if (value.len < 20 || value.len >= sizeof z) return INT64_MIN;
+    memcpy(z, value.ptr, (size_t)value.len);
+    z[value.len] = '\0';
+    if (sscanf(z, "%*3s, %d %3s %d %d:%d:%d", &tm.tm_mday, month, &tm.tm_year, &tm.tm_hour,
+               &tm.tm_min, &tm.tm_sec) != 6)
+        return INT64_MIN;
+    const char *found = strlen(month) == 3 ? strstr(months, month) : NULL;
+    if (!found || (found - months) % 3 != 0) return INT64_MIN;
+    tm.tm_mon = (int)(found - months) / 3;
+    if (tm.tm_year < 1970 || tm.tm_year > 9999) return INT64_MIN;
+    tm.tm_year -= 1900;
+    return (int64_t)timegm(&tm) * 1000000;
+}
+
+/* "com.amazonaws.kinesis#ResourceNotFoundException:http://..." -> the name in the middle. */
+static weir_str bare_code(weir_str s) {
+    if (!s.ptr) {
+        weir_str none = {"", 0};
+        return none;
+    }
+    const char *colon = memchr(s.ptr, ':', (size_t)s.len);
+    if (colon) s.len = (uint64_t)(colon - s.ptr);
+    for (uint64_t i = s.len; i > 0; i--) {
+        if (s.ptr[i - 1] != '#') continue;
+        s.ptr += i;
+        s.len -= i;
+        break;
+    }
+    return s;
+}
+
+static weir_str xml_element(weir_str body, const char *open, const char *close) {
+    weir_str none = {"", 0};
+    const char *start = memmem(body.ptr, (size_t)body.len, open, strlen(open));
+    if (!start) return none;
+    start += strlen(open);
+    const char *end = memmem(start, (size_t)(body.ptr + body.len - start), close, strlen(close));
+    if (!end) return none;
+    weir_str s = {start, (uint64_t)(end - start)};
+    return s;
+}
+
+static bool in_list(weir_str code, const char *const *list) {
+    for (; *list; list++)
+        if (strlen(*list) == code.len && memcmp(*list, code.ptr, (size_t)code.len) == 0)
+            return true;
+    return false;
+}
+
+static bool ends_with(weir_str code, const char *tail) {
+    size_t n = strlen(tail);
+    return code.len >= n && memcmp(code.ptr + code.len - n, tail, n) == 0;
+}
