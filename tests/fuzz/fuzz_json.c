@@ -48,7 +48,8 @@ static void done(arena *a) {
 static void same(const arena *a, weir_status sa, const arena *b, weir_status sb) {
     if (sa != sb) abort();
     if (sa != WEIR_OK) {
-        if (a->p.fault.offset != b->p.fault.offset || a->p.fault.text != b->p.fault.text) abort();
+        if (a->p.fault.offset != b->p.fault.offset || strcmp(a->p.fault.text, b->p.fault.text) != 0)
+            abort();
         return;
     }
     if (a->p.used != b->p.used) abort();
