@@ -81,7 +81,8 @@ typedef struct weir_value {
 
 /*
  * The decoded form of a batch. Made by the host's tape builder, immutable, lives as long as the
- * batch that carries it. Row r is nodes[row_start[r]] up to nodes[row_start[r + 1]].
+ * batch that carries it. Row r has its root at nodes[row_start[r]] and ends with that root's span; rows
+ * of a selection share nodes, so row_start[r + 1] is not its end.
  */
 typedef struct weir_tape {
     uint32_t struct_size;

@@ -1,0 +1,91 @@
+/*
+ * core/cli/cli.h - the `weir` program: one file a subcommand, and what they share.
+ */
+#ifndef WEIR_CLI_CLI_H
+#define WEIR_CLI_CLI_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "runtime/plan.h"
+
+/* Exit statuses. */
+#define EXIT_OK 0
+#define EXIT_FAILED 1  /* at run time */
+#define EXIT_USAGE 2   /* the command line makes no sense */
+#define EXIT_CONFIG 78 /* sysexits' EX_CONFIG: the manifest, or what it needs, is wrong */
+
+/* One command. `run` gets the words behind its name. */
+typedef struct command {
+    const char *name;
+    const char *summary; /* one line */
+    const char *help;    /* what `weir NAME --help` prints, with an example */
+    int (*run)(int argc, char **argv);
+} command;
+
+extern const command command_run, command_check, command_plan, command_plugins;
+
+/* ---- args.c: options may stand anywhere on the line ---- */
+
+typedef enum { ARG_FLAG, ARG_VALUE, ARG_LIST } arg_kind;
+typedef struct arg {
+    const char *name; /* "--json" */
+    arg_kind kind;
+    bool set;
+    const char *value;   /* ARG_VALUE: the last one */
+    const char **values; /* ARG_LIST */
+    size_t count;
+} arg;
+
+/* Sorts `argv` into options and words; `words` has room for
+ * ARGS_MAX. Prints what is wrong and answers
+ * false: then the exit status is EXIT_USAGE. "--" ends options. */
+bool args_parse(const char *command_name, int argc, char **argv, arg *args, size_t arg_count,
+                const char **words, size_t *word_count);
+void args_free(arg *args, size_t arg_count);
+/* "weir run: TEXT", and where help is; answers EXIT_USAGE. */
+int usage_error(const char *command_name, const char *format, ...)
+    __attribute__((format(printf, 2, 3)));
+
+/* Words on one command line: more are refused. */
+#define ARGS_MAX 256
+
+/* ---- load.c: from a manifest's path to a plan ---- */
+
+typedef struct loaded {
+    registry *plugins;
+    arena *memory;
+    diags *diags;
+    const pipeline *pipeline;
+    const plan *plan; /* NULL if anything is wrong */
+} loaded;
+
+/* Reads, checks, validates options with the plugins' own rules, and plans. Diagnostics are in
+ * `out->diags`; nothing is printed. */
+void load_manifest(const char *path, const arg *set, const arg *properties, loaded *out);
+void load_free(loaded *l);
+
+/* ---- summary.c, status_line.c ---- */
+
+struct runtime;
+
+typedef struct run_times {
+    int64_t started_ns, ended_ns; /* mono */
+} run_times;
+
+void summary_print(struct runtime *rt, const plan *p, const run_times *times,
+                   const weir_error *failure);
+void summary_json(struct runtime *rt, const plan *p, const run_times *times,
+                  const weir_error *failure);
+
+/* A line on the terminal that standard error is, redrawn in place; does nothing elsewhere. */
+void status_line_start(struct runtime *rt, const plan *p);
+void status_line_tick(void);
+void status_line_stop(void);
+
+/* "1,234,567" and "1.2 MB" into `out`. */
+const char *human_count(uint64_t n, char out[32]);
+const char *human_bytes(double n, char out[32]);
+
+#endif

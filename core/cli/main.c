@@ -1,0 +1,80 @@
+/*
+ * weir: the program. Finds the command and runs it.
+ */
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/log.h"
+#include "base/os.h"
+#include "base/str.h"
+#include "cli/cli.h"
+
+static const command *const commands[] = {&command_run, &command_check, &command_plan,
+                                          &command_plugins};
+#define COMMANDS (sizeof commands / sizeof commands[0])
+
+static void help(FILE *out) {
+    fprintf(out,
+            "weir moves records between streaming systems, as a YAML manifest says.\n"
+            "\n"
+            "usage: weir COMMAND ...\n"
+            "\n");
+    for (size_t c = 0; c < COMMANDS; c++) {
+        fprintf(out, "  %-8s %s\n", commands[c]->name, commands[c]->summary);
+    }
+    fprintf(out,
+            "\n"
+            "examples:\n"
+            "  weir run --once examples/generator-to-stdout.yaml   fifty made-up records\n"
+            "  weir check clicks.yaml                              every error, with its line\n"
+            "  weir plan clicks.yaml                               how it will run\n"
+            "  weir plugins inspect kinesis                        options of a plugin\n"
+            "\n"
+            "`weir COMMAND --help` says more; `weir --version` which weir this is.\n"
+            "exit status: 0 ok, 1 failed at run time, 2 wrong usage, 78 bad configuration\n");
+}
+
+static bool asks_for_help(int argc, char **argv) {
+    for (int i = 0; i < argc; i++) {
+        if (strcmp(argv[i], "--") == 0) return false;
+        if (strcmp(argv[i], "--help") == 0 || strcmp(argv[i], "-h") == 0) return true;
+    }
+    return false;
+}
+
+int main(int argc, char **argv) {
+    const char *spec = os_env("WEIR_LOG", false);
+    if (spec != NULL && !log_configure(spec)) {
+        fprintf(stderr, "weir: WEIR_LOG='%s' makes no sense: say info, or kinesis=debug,info\n", spec);
+        return EXIT_USAGE;
+    }
+    if (argc < 2) {
+        help(stderr);
+        return EXIT_USAGE;
+    }
+    const char *name = argv[1];
+    if (strcmp(name, "--help") == 0 || strcmp(name, "-h") == 0 || strcmp(name, "help") == 0) {
+        help(stdout);
+        return EXIT_OK;
+    }
+    if (strcmp(name, "--version") == 0) {
+        printf("weir %s, plugin ABI %s\n", WEIR_VERSION, WEIR_ABI_TEXT);
+        return EXIT_OK;
+    }
+    weir_str names[COMMANDS];
+    for (size_t c = 0; c < COMMANDS; c++) {
+        names[c] = str_of(commands[c]->name);
+        if (strcmp(name, commands[c]->name) != 0) continue;
+        if (asks_for_help(argc - 2, argv + 2)) {
+            fputs(commands[c]->help, stdout);
+            return EXIT_OK;
+        }
+        return commands[c]->run(argc - 2, argv + 2);
+    }
+    int near = str_nearest(str_of(name), names, COMMANDS);
+    fprintf(stderr, "weir: unknown command '%s'%s%s%s\n  see: weir --help\n", name,
+            near >= 0 ? "; did you mean '" : "", near >= 0 ? commands[near]->name : "",
+            near >= 0 ? "'?" : "");
+    return EXIT_USAGE;
+}
