@@ -1,7 +1,7 @@
-#include <stdlib.h>
 #include <string.h>
 
 #include "base/limits.h"
+#include "base/mem.h"
 #include "base/str.h"
 #include "manifest/manifest.h"
 
@@ -25,11 +25,11 @@ struct diags {
 };
 
 diags *diags_new(void) {
-    diags *d = calloc(1, sizeof *d);
+    diags *d = mem_zalloc(sizeof *d);
     if (d == NULL) return NULL;
     d->memory = arena_new(DIAGS_BYTES);
     if (d->memory == NULL) {
-        free(d);
+        mem_free(d);
         return NULL;
     }
     return d;
@@ -38,7 +38,7 @@ diags *diags_new(void) {
 void diags_free(diags *d) {
     if (d == NULL) return;
     arena_free(d->memory);
-    free(d);
+    mem_free(d);
 }
 
 static int compare(const void *x, const void *y) {

@@ -192,22 +192,30 @@ static void check_ends(graph *g) {
 
 /* ---- order and cycles ---- */
 
-/* The next draft that waits, on a way back from `d` against the data. */
+#define VISITED UINT32_MAX
+#define REPORTED (UINT32_MAX - 1)
+
+static bool waits(const draft *d) {
+    return d->mark > 0 && d->mark != REPORTED;
+}
+
+/* The next draft that waits, on a way back from `d` against the data; rather none of a cycle that
+ * is reported, so that a second one beside it is found. */
 static draft *waiting_upstream(graph *g, const draft *d) {
+    draft *reported = NULL;
     for (size_t i = 0; i < d->upstream_count; i++) {
-        if (d->upstream[i]->mark > 0) return d->upstream[i];
+        if (waits(d->upstream[i])) return d->upstream[i];
+        if (d->upstream[i]->mark > 0) reported = d->upstream[i];
     }
     /* Only sinks stay here: who waits and sends its dead letters to this one? */
     for (size_t i = 0; i < g->count; i++) {
-        if (g->drafts[i].mark > 0 && g->drafts[i].node->dead_letter == d->node) {
-            return &g->drafts[i];
-        }
+        draft *e = &g->drafts[i];
+        if (e->node->dead_letter != d->node) continue;
+        if (waits(e)) return e;
+        if (e->mark > 0) reported = e;
     }
-    return NULL;
+    return reported;
 }
-
-#define VISITED UINT32_MAX
-#define REPORTED (UINT32_MAX - 1)
 
 /* Walks back from a node that waits until one comes again: what lies between is a cycle. */
 static void report_cycle(graph *g, draft *from) {

@@ -323,8 +323,8 @@ static void read_given(reader *r, const note_option *o, weir_str key, const tree
     } else if (o->type == OPTION_LIST) {
         read_list(r, o, what, n, v);
     } else if (o->field_count > 0 && n->kind == TREE_LIST) {
-        load_error(r->l, "wrong-type", n->at, NULL, "'%s' must be %s or a mapping, found a list",
-                   what, value_expected(r->l, o));
+        load_error(r->l, "wrong-type", n->at, NULL, "'%s' must be %s, found a list", what,
+                   value_expected(r->l, o));
     } else {
         option_value read = r->values[index];
         if (value_read(r->l, o, what, n, &read)) r->values[index] = read;

@@ -1,9 +1,8 @@
 #include "manifest/properties.h"
 
-#include <stdlib.h>
-
 #include "base/limits.h"
 #include "base/map.h"
+#include "base/mem.h"
 #include "base/os.h"
 #include "manifest/reference.h"
 
@@ -18,7 +17,7 @@ static void read_file(load *l, const char *path);
 static void read_set(load *l, const char *assignment);
 
 properties *properties_read(load *l, const tree_node *section) {
-    properties *p = calloc(1, sizeof *p);
+    properties *p = mem_zalloc(sizeof *p);
     if (p == NULL) return NULL;
     p->by_name = map_new();
     p->external = map_new();
@@ -37,7 +36,7 @@ void properties_free(properties *p) {
     if (p == NULL) return;
     map_free(p->by_name);
     map_free(p->external);
-    free(p);
+    mem_free(p);
 }
 
 property *properties_find(const properties *p, weir_str name) {
@@ -187,7 +186,7 @@ static void read_file(load *l, const char *path) {
     weir_str file = load_keep(l, str_of(path));
     diags_file(l->out, file.ptr);
     buf text;
-    buf_init(&text, LIMIT_MANIFEST_BYTES);
+    buf_init(&text, LIMIT_MANIFEST_BYTES + 1);
     weir_error *err = error_new();
     weir_status status = l->env.read != NULL
                              ? l->env.read(l->env.self, path, LIMIT_MANIFEST_BYTES, &text, err)

@@ -172,7 +172,7 @@ static bool expand_env(expansion *x, weir_str reference, size_t offset) {
 static property *read_reference(expansion *x, weir_str reference, size_t offset) {
     load *l = x->l;
     buf text;
-    buf_init(&text, LIMIT_REFERENCE_BYTES);
+    buf_init(&text, LIMIT_REFERENCE_BYTES + 1);
     weir_error *err = error_new();
     const char *path =
         os_join(l->scratch, l->base_dir, str_make(reference.ptr + 5, reference.len - 5));

@@ -2,7 +2,6 @@
 
 #include <math.h>
 #include <regex.h>
-#include <stdlib.h>
 
 #include "base/clock.h"
 #include "base/limits.h"
@@ -29,7 +28,7 @@ const char *value_kind(const tree_node *n) {
     return tree_is_nothing(n) ? "nothing" : "text";
 }
 
-const char *value_expected(load *l, const note_option *o) {
+static const char *expected_scalar(load *l, const note_option *o) {
     const char *expected = "text";
     switch (o->type) {
     case OPTION_INT:
@@ -67,6 +66,12 @@ const char *value_expected(load *l, const note_option *o) {
     }
     if (o->value_count == 0 || o->type == OPTION_STRING) return expected;
     return load_printf(l, "%s, or %s", expected, load_list(l, o->values, o->value_count));
+}
+
+const char *value_expected(load *l, const note_option *o) {
+    const char *expected = expected_scalar(l, o);
+    if (o->field_count == 0 || o->type == OPTION_MAP) return expected;
+    return load_printf(l, "%s, or {%.*s: ...}", expected, STR_FMT(o->fields[0].name));
 }
 
 /* ", found 'x'" as far as it may be shown. */
@@ -176,8 +181,11 @@ static bool out_of_range(const reading *r) {
     const char *expected = o->has_min && o->has_max ? load_printf(r->l, "from %s to %s", min, max)
                            : o->has_min             ? load_printf(r->l, "at least %s", min)
                                                     : load_printf(r->l, "at most %s", max);
-    load_error(r->l, "out-of-range", r->node->at, NULL, "'%s' must be %s%s", r->what, expected,
-               found(r));
+    const char *words = o->value_count > 0 ? load_printf(r->l, ", or %s",
+                                                         load_list(r->l, o->values, o->value_count))
+                                           : "";
+    load_error(r->l, "out-of-range", r->node->at, NULL, "'%s' must be %s%s%s", r->what, expected,
+               words, found(r));
     return false;
 }
 
