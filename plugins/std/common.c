@@ -1,3 +1,4 @@
+#define _GNU_SOURCE /* the strerror_r that returns its text */
 #include "std.h"
 
 #include <errno.h>

@@ -1,3 +1,4 @@
+#define _GNU_SOURCE /* memrchr */
 #include "file_list.h"
 
 #include <errno.h>

@@ -1,3 +1,4 @@
+#define _GNU_SOURCE /* memrchr, renameat2 */
 #include "target.h"
 
 #include <dirent.h>
