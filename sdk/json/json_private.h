@@ -66,10 +66,19 @@ weir_status json_check_unique(json_run *run, const weir_value *object, const uin
 /* The rest of a string that has an escape at `at`; `begin` is its first byte. Fills `node`, gives
  * the byte behind the closing quote; NULL: a fault, or no memory if fault_text is NULL. */
 const uint8_t *json_string_escaped(json_run *run, const uint8_t *begin, const uint8_t *at,
-                                   weir_value *node);
+                                   weir_value *node, int avx2);
 
 /* Length of the valid UTF-8 sequence that begins with the byte >= 0x80 at `at`, or 0. */
 uint32_t json_utf8_length(const uint8_t *at, const uint8_t *end);
+/* The first byte of [at, end) that is no valid UTF-8, NULL if all is. */
+const uint8_t *json_utf8_fault_swar(const uint8_t *at, const uint8_t *end);
+/* Checks from `at` to the next byte that is '"', '\\' or below 0x20, or to the end; gives that
+ * place, or NULL with the fault filled. */
+const uint8_t *json_utf8_run_swar(json_run *run, const uint8_t *at, const uint8_t *end);
+#if JSON_HAVE_AVX2
+const uint8_t *json_utf8_fault_avx2(const uint8_t *at, const uint8_t *end);
+const uint8_t *json_utf8_run_avx2(json_run *run, const uint8_t *at, const uint8_t *end);
+#endif
 
 /* ---- scanning: the first byte of [at, end) that is '"', '\\', below 0x20, or not ASCII; or end.
  * Never reads outside of [begin, end), where begin <= at. ---- */
@@ -111,6 +120,11 @@ void json_pow10(int32_t e, uint64_t *high, uint64_t *low);
 extern const char json_digit_pairs[200];
 char *json_put_u64(char *out, uint64_t v);
 char *json_put_str(char *out, const uint8_t *s, uint64_t len);
+/* The text between the quotes. */
+char *json_put_bytes_swar(char *out, const uint8_t *s, const uint8_t *end);
+#if JSON_HAVE_AVX2
+char *json_put_bytes_avx2(char *out, const uint8_t *s, const uint8_t *end);
+#endif
 /* Values whose logical type is not NONE. */
 char *json_put_logical(char *out, const weir_value *v, const weir_json_style *style);
 uint64_t json_bound_logical(const weir_value *v);

@@ -1,9 +1,9 @@
 /*
  * sdk/json/parse_body.h - the parser's loop, compiled once for each instruction set.
  *
- * The including file defines PARSE_NAME (the function), PARSE_TARGET (its attribute) and PARSE_SCAN
- * (a scan of scan.h), so that the scan becomes part of the loop: a call for each member name would
- * cost more than the scan.
+ * The including file defines PARSE_NAME (the function), PARSE_TARGET (its attribute), PARSE_SCAN (a
+ * scan of scan.h), PARSE_UTF8 (json_utf8_run_*) and PARSE_AVX2 (1 or 0). The scan becomes part of
+ * the loop: a call for each member name would cost more than the scan.
  *
  * There is no stack. The container being filled keeps the index of its parent in as.skip until it
  * is closed, and its members are counted in size.
@@ -38,21 +38,14 @@ PARSE_TARGET JSON_INLINE const uint8_t *read_string(json_run *run, const uint8_t
             node->as.ptr = (const char *)begin;
             return at + 1;
         }
-        if (*at == '\\') return json_string_escaped(run, begin, at, node);
+        if (*at == '\\') return json_string_escaped(run, begin, at, node, PARSE_AVX2);
         if (*at < 0x20) {
             run->fault_at = at;
             run->fault_text = "control character in a string: it must be escaped";
             return NULL;
         }
-        do {
-            uint32_t length = json_utf8_length(at, end);
-            if (length == 0) {
-                run->fault_at = at;
-                run->fault_text = "invalid UTF-8 in a string";
-                return NULL;
-            }
-            at += length;
-        } while (at < end && *at >= 0x80);
+        at = PARSE_UTF8(run, at, end);
+        if (!at) return NULL;
     }
     run->fault_at = end;
     run->fault_text = "unterminated string: expected '\"'";

@@ -53,6 +53,14 @@ JSON_AVX2 JSON_INLINE uint32_t special_bits(__m256i v) {
     return (uint32_t)_mm256_movemask_epi8(_mm256_or_si256(_mm256_or_si256(quote, slash), low));
 }
 
+/* Bit i: byte i must be escaped; unlike special_bits, bytes from 0x80 on do not count. */
+JSON_AVX2 JSON_INLINE uint32_t escape_bits(__m256i v) {
+    __m256i quote = _mm256_cmpeq_epi8(v, _mm256_set1_epi8('"'));
+    __m256i slash = _mm256_cmpeq_epi8(v, _mm256_set1_epi8('\\'));
+    __m256i low = _mm256_cmpeq_epi8(_mm256_min_epu8(v, _mm256_set1_epi8(0x1f)), v);
+    return (uint32_t)_mm256_movemask_epi8(_mm256_or_si256(_mm256_or_si256(quote, slash), low));
+}
+
 JSON_AVX2 JSON_INLINE const uint8_t *scan_string_avx2(const uint8_t *begin, const uint8_t *at,
                                                       const uint8_t *end) {
     while (end - at >= 32) {

@@ -163,41 +163,6 @@ char *json_put_u64(char *out, uint64_t v) {
     return out + count;
 }
 
-static const uint8_t *scan_escape(const uint8_t *at, const uint8_t *end) {
-#if JSON_HAVE_AVX2
-    if (JSON_LIKELY(json_cpu_avx2())) return json_scan_escape_avx2(at, end);
-#endif
-    return json_scan_escape_swar(at, end);
-}
-
-char *json_put_str(char *out, const uint8_t *s, uint64_t len) {
-    static const char hex[16] = "0123456789abcdef";
-    /* The letter of a two-character escape, by the byte it stands for. */
-    static const char letters[0x5d] = {['\b'] = 'b', ['\t'] = 't', ['\n'] = 'n', ['\f'] = 'f',
-                                       ['\r'] = 'r', ['"'] = '"',  ['\\'] = '\\'};
-    *out++ = '"';
-    const uint8_t *end = len ? s + len : s; /* an empty string may be NULL */
-    while (s < end) {
-        const uint8_t *stop = scan_escape(s, end);
-        memcpy(out, s, (size_t)(stop - s));
-        out += stop - s;
-        s = stop;
-        if (s == end) break;
-        uint8_t c = *s++;
-        *out++ = '\\';
-        if (letters[c]) {
-            *out++ = letters[c];
-        } else {
-            memcpy(out, "u00", 3);
-            out[3] = hex[c >> 4];
-            out[4] = hex[c & 15];
-            out += 5;
-        }
-    }
-    *out++ = '"';
-    return out;
-}
-
 /* memcpy without the call for the lengths names and short values have. Stays inside of both. */
 JSON_INLINE char *put_bytes(char *out, const char *s, uint32_t len) {
     if (len >= 8) {

@@ -217,6 +217,102 @@ static void test_utf8(void **state) {
         }
 }
 
+/* Vectors against the scalar code: sequences at the edges of what is allowed, at each offset of a
+ * long text, whole and cut off. */
+static void test_utf8_vectors(void **state) {
+    (void)state;
+#if JSON_HAVE_AVX2
+    if (!json_cpu_avx2()) skip();
+    static const uint8_t edges[] = {0x00, 0x7f, 0x80, 0x8f, 0x90, 0x9f, 0xa0, 0xbf,
+                                    0xc0, 0xc1, 0xc2, 0xdf, 0xe0, 0xe1, 0xec, 0xed,
+                                    0xee, 0xef, 0xf0, 0xf1, 0xf3, 0xf4, 0xf5, 0xff};
+    uint64_t seed = 11;
+    uint32_t valid = 0;
+    for (uint32_t i = 0; i < 400000; i++) {
+        size_t len = 32 + next_random(&seed) % 70;
+        uint8_t *text = malloc(len);
+        for (size_t k = 0; k < len;) {
+            /* Mostly whole characters, so that errors stand alone. */
+            static const char *const good[] = {"a", "\xc3\xa9", "\xe6\x97\xa5", "\xf0\x9f\x98\x80"};
+            const char *c = good[next_random(&seed) >> 60 & 3];
+            size_t n = strlen(c) < len - k ? strlen(c) : len - k;
+            memcpy(text + k, c, n);
+            k += n;
+        }
+        uint64_t r = next_random(&seed);
+        if (r & 1) {
+            size_t at = (r >> 1) % len;
+            text[at] = edges[(r >> 16) % sizeof edges];
+            if (at + 1 < len && (r & 2)) text[at + 1] = edges[(r >> 24) % sizeof edges];
+        }
+        const uint8_t *want = json_utf8_fault_swar(text, text + len);
+        assert_ptr_equal(json_utf8_fault_avx2(text, text + len), want);
+        assert_int_equal(want == NULL, valid_utf8(text, len));
+        assert_int_equal(weir_utf8_span((weir_str){(char *)text, len}),
+                         want ? (uint64_t)(want - text) : len);
+        valid += want == NULL;
+        free(text);
+    }
+    assert_true(valid > 1000);
+#else
+    skip();
+#endif
+    assert_int_equal(weir_utf8_span((weir_str){NULL, 0}), 0);
+}
+
+/* Random strings, rich in what needs escapes and in runs of backslashes, written by both writers
+ * and read by both parsers; then the same with one byte of the text changed. */
+static void test_strings_agree(void **state) {
+    (void)state;
+    static const char *const parts[] = {"\\",
+                                        "\"",
+                                        "\n",
+                                        "\x01",
+                                        "a",
+                                        "words ",
+                                        "\xc3\xa9",
+                                        "\xf0\x9f\x98\x80",
+                                        "a longer run of plain text ",
+                                        "/"};
+    uint64_t seed = 3;
+    for (uint32_t i = 0; i < 30000; i++) {
+        char value[512];
+        size_t len = 0, want_len = next_random(&seed) % 200;
+        uint32_t range = 1 + (uint32_t)(next_random(&seed) % 10);
+        while (len < want_len) {
+            const char *part = parts[next_random(&seed) % range];
+            memcpy(value + len, part, strlen(part));
+            len += strlen(part);
+        }
+        const uint8_t *s = (const uint8_t *)value;
+        char text[6 * 512 + 8] = "[\"", other[6 * 512];
+        size_t n = 2 + (size_t)(json_put_bytes_swar(text + 2, s, s + len) - (text + 2));
+#if JSON_HAVE_AVX2
+        if (json_cpu_avx2()) {
+            assert_int_equal(json_put_bytes_avx2(other, s, s + len) - other, n - 2);
+            assert_memory_equal(other, text + 2, n - 2);
+        }
+#endif
+        memcpy(text + n, "\"]", 2);
+        n += 2;
+        for (uint32_t k = 0; k < parsers; k++) {
+            parsed *t = parse_bytes(text, n, 0, 0, parse[k]);
+            assert_int_equal(t->status, WEIR_OK);
+            assert_int_equal(t->p.nodes[1].size, len);
+            assert_memory_equal(t->p.nodes[1].as.ptr, value, len);
+            parsed_free(t);
+        }
+        static const char changes[] = "\"\\u\x1f\x80x";
+        text[next_random(&seed) % n] = changes[next_random(&seed) % 6];
+        if (parsers < 2) continue;
+        parsed *a = parse_bytes(text, n, 0, 0, parse[0]);
+        parsed *b = parse_bytes(text, n, 0, 0, parse[1]);
+        assert_same(a, b);
+        parsed_free(a);
+        parsed_free(b);
+    }
+}
+
 static void test_depth(void **state) {
     (void)state;
     static char text[4001];
@@ -425,6 +521,7 @@ int main(void) {
         cmocka_unit_test(test_tape),         cmocka_unit_test(test_reuse),
         cmocka_unit_test(test_faults),       cmocka_unit_test(test_nul_bytes),
         cmocka_unit_test(test_escapes),      cmocka_unit_test(test_utf8),
+        cmocka_unit_test(test_utf8_vectors), cmocka_unit_test(test_strings_agree),
         cmocka_unit_test(test_depth),        cmocka_unit_test(test_unique_names),
         cmocka_unit_test(test_unique_large), cmocka_unit_test(test_variants_agree),
         cmocka_unit_test(test_scans),        cmocka_unit_test(test_documents)};
