@@ -8,7 +8,7 @@
 
 #include "kinesis.h"
 
-#define ATTEMPTS 8u
+#define ATTEMPTS 4u
 /* A server clock that differs less than this is not trusted more than ours: its Date header has
  * whole seconds and travels. */
 #define CLOCK_SLACK_US 5000000

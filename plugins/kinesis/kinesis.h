@@ -80,8 +80,9 @@ struct shard {
     uint32_t iterator_len;
     page *page;
     get_records parser;
-    uint64_t page_capacity, page_told; /* bytes of the page, and of them declared to batches */
-    uint64_t page_values;              /* bytes of values delivered from this page */
+    uint64_t page_capacity;
+    uint32_t page_batches; /* made of this page so far */
+    uint64_t page_values;  /* bytes of values delivered from this page */
     uint32_t page_records;
     double mean_bytes; /* of a record: for adaptive_reads */
     shard_list list;   /* CHECKING */

@@ -17,7 +17,7 @@ enum { COLUMN_POSITION, COLUMN_KEY, COLUMN_ARRIVAL, COLUMNS };
 static weir_status add_meta(shard *s, const weir_api *api, weir_batch_builder *b, uint32_t count);
 static bool grow_meta(kinesis *k, uint32_t want);
 static void note_meta(kinesis *k, const kinesis_record *r, uint32_t row, char *time_text);
-static uint64_t share_of_page(shard *s, bool last);
+static weir_status attach_page(shard *s, const weir_api *api, weir_batch_builder *b, bool last);
 static const weir_batch *fail(shard *s, const weir_api *api, weir_batch_builder *b,
                               weir_status *status, weir_error *error);
 
@@ -83,13 +83,8 @@ const weir_batch *page_batch(shard *s, uint32_t room_records, uint64_t room_byte
         /* Copied: what follows may free the page. */
         memcpy(last_copy, last_sequence.ptr, (size_t)last_sequence.len);
         last_sequence.ptr = last_copy;
-        atomic_fetch_add(&s->page->refs, 1);
-        weir_status attached =
-            api->batch.attach(b, s->page, page_release, share_of_page(s, found <= 0 || stopped));
-        if (attached != WEIR_OK) {
-            page_release(s->page);
+        if (attach_page(s, api, b, found <= 0 || stopped) != WEIR_OK)
             return fail(s, api, b, status, error);
-        }
         if (api->batch.commit(b, filled) != WEIR_OK || add_meta(s, api, b, count) != WEIR_OK)
             return fail(s, api, b, status, error);
     }
@@ -122,7 +117,7 @@ const weir_batch *page_batch(shard *s, uint32_t room_records, uint64_t room_byte
 void page_release(void *opaque) {
     page *p = opaque;
     if (atomic_fetch_sub_explicit(&p->refs, 1, memory_order_acq_rel) != 1) return;
-    p->body_free(p->body);
+    if (p->body) p->body_free(p->body);
     free(p);
 }
 
@@ -200,12 +195,18 @@ static void note_meta(kinesis *k, const kinesis_record *r, uint32_t row, char *t
     k->meta_len[COLUMN_ARRIVAL][row] = (uint32_t)n;
 }
 
-/* What this batch is charged for: its part of the page as read so far; the last one takes the rest.
- */
-static uint64_t share_of_page(shard *s, bool last) {
-    uint64_t upto = last ? s->page_capacity : (uint64_t)(s->parser.p - s->parser.begin);
-    if (upto > s->page_capacity) upto = s->page_capacity;
-    uint64_t share = upto > s->page_told ? upto - s->page_told : 0;
-    s->page_told += share;
-    return share;
+/* The host has charged for the body since it lent the buffer. A page that goes into one batch is
+ * simply handed over; one that several batches share is freed by the last of them. */
+static weir_status attach_page(shard *s, const weir_api *api, weir_batch_builder *b, bool last) {
+    page *p = s->page;
+    if (last && atomic_load(&p->refs) == 1 && s->page_batches == 0) {
+        weir_status status = api->batch.attach(b, p->body, p->body_free, s->page_capacity);
+        if (status == WEIR_OK) p->body = NULL;
+        return status;
+    }
+    s->page_batches++;
+    atomic_fetch_add(&p->refs, 1);
+    weir_status status = api->batch.attach(b, p, page_release, 0);
+    if (status != WEIR_OK) page_release(p);
+    return status;
 }

@@ -241,8 +241,8 @@ static void on_records(void *opaque, const weir_aws_response *r) {
     p->body_free = weir_api_of(k->ctx)->batch.segment_free;
     s->page = p;
     s->page_capacity = capacity;
-    s->page_told = s->page_values = 0;
-    s->page_records = 0;
+    s->page_values = 0;
+    s->page_records = s->page_batches = 0;
     get_records_begin(&s->parser, body, len);
     s->state = SHARD_HOLDING;
 }
