@@ -3,6 +3,7 @@
 #include <stdlib.h>
 
 #include "base/os.h"
+#include "manifest/node.h"
 #include "manifest/words.h"
 
 #define EXPLAIN_BYTES (16 * KIB)
@@ -26,9 +27,12 @@ const component_ref *component_find(load *l, uint32_t kind, weir_str name, place
     if (found != NULL) return found;
     buf text;
     buf_init(&text, EXPLAIN_BYTES);
-    registry_explain(l->plugins, kind, name, &text);
-    load_error(l, "unknown-component", at, NULL, "%s",
-               text.data != NULL && text.len > 0 ? text.data : "there is no such component");
+    if (!diags_full(l->out)) {
+        /* It may repeat the name: without line ends. */
+        registry_explain(l->plugins, kind, str_of(load_escape(l, name)), &text);
+    }
+    load_error(l, "unknown-component", at, text.data, "no %s named %s is installed",
+               kind == WEIR_KIND_SERDE ? "format" : node_kind(kind), load_show(l, name));
     buf_free(&text);
     return NULL;
 }
@@ -96,7 +100,7 @@ static void add_plugin(load *l, const tree_pair *pair) {
                    "there is no plugin named %s", load_show(l, pair->key));
     } else if (!str_eq(n->name, pair->key)) {
         load_error(l, "plugin-refused", pair->at,
-                   load_printf(l, "write %.*s: instead", STR_FMT(n->name)),
+                   load_printf(l, "write %s: instead", load_escape(l, n->name)),
                    "the plugin at that path is named %s, not %s", load_show(l, n->name),
                    load_show(l, pair->key));
     } else if (options_given(&o, "version") && !str_eq(n->version, options_text(&o, "version"))) {

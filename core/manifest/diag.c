@@ -80,18 +80,18 @@ void diags_file(diags *d, const char *file) {
     file_rank(d, file);
 }
 
-/* A copy in which control characters cannot play with a terminal. Line ends stay. */
-static const char *clean(diags *d, const char *text) {
+/* A copy in which nothing plays with a terminal or makes up lines of its own. */
+static const char *clean(diags *d, const char *text, bool lines) {
     buf b;
     buf_init(&b, LIMIT_ERROR_BYTES * 4);
-    size_t len = strlen(text);
-    if (len > LIMIT_ERROR_BYTES) len = LIMIT_ERROR_BYTES;
-    for (size_t i = 0; i < len; i++) {
-        unsigned char c = (unsigned char)text[i];
-        if ((c < 0x20 && c != '\n') || c == 0x7f)
-            buf_printf(&b, "\\x%02x", c);
-        else
-            buf_append_char(&b, (char)c);
+    weir_str s = str_of(text);
+    if (s.len > LIMIT_ERROR_BYTES) s.len = LIMIT_ERROR_BYTES;
+    for (size_t i = 0; i < s.len;) {
+        char piece[STR_ESCAPE_MAX];
+        size_t len = 0;
+        bool line = lines && s.ptr[i] == '\n';
+        i = str_escape_next(s, i, piece, &len);
+        buf_append(&b, line ? "\n" : piece, line ? 1 : len);
     }
     weir_str copy = buf_ok(&b) ? arena_str(d->memory, buf_str(&b)) : (weir_str){0};
     buf_free(&b);
@@ -122,10 +122,10 @@ void diags_add(diags *d, bool warning, const char *code, place at, const char *h
         const char *file = at.file != NULL ? at.file : "";
         e.rank = file_rank(d, file);
         e.d = (diag){.warning = warning, .code = code, .line = at.line, .column = at.column};
-        e.d.file = e.rank < DIAG_FILES ? d->files[e.rank] : clean(d, file);
-        e.d.text = clean(d, text);
+        e.d.file = e.rank < DIAG_FILES ? d->files[e.rank] : clean(d, file, false);
+        e.d.text = clean(d, text, false);
         if (is_known(d, &e)) return;
-        if (hint != NULL && *hint != '\0') e.d.hint = clean(d, hint);
+        if (hint != NULL && *hint != '\0') e.d.hint = clean(d, hint, true);
         size_t at_index = d->count++;
         while (at_index > 0 && compare(&d->kept[at_index - 1], &e) > 0) {
             d->kept[at_index] = d->kept[at_index - 1];
@@ -144,7 +144,15 @@ void diags_print(const diags *d, FILE *out) {
         if (e->line != 0) fprintf(out, "%u:%u:", e->line, e->column);
         if (*e->file != '\0' || e->line != 0) fputc(' ', out);
         fprintf(out, "%s: %s [%s]\n", e->warning ? "warning" : "error", e->text, e->code);
-        if (e->hint != NULL) fprintf(out, "  hint: %s\n", e->hint);
+        if (e->hint == NULL) continue;
+        fputs("  hint: ", out);
+        for (const char *c = e->hint; *c != '\0'; c++) {
+            if (*c == '\n')
+                fputs("\n    ", out);
+            else
+                fputc(*c, out);
+        }
+        fputc('\n', out);
     }
     if (d->total > d->count) {
         fprintf(out, "%zu more errors and warnings are not shown\n", d->total - d->count);

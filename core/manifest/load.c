@@ -55,17 +55,25 @@ const char *load_printf(load *l, const char *format, ...) {
     return text != NULL ? text : "...";
 }
 
+const char *load_escape(load *l, weir_str s) {
+    char text[(SHOWN_BYTES + 1) * STR_ESCAPE_MAX];
+    size_t len = 0, i = 0;
+    while (i < s.len && i < SHOWN_BYTES) {
+        size_t piece = 0;
+        i = str_escape_next(s, i, text + len, &piece);
+        len += piece;
+    }
+    return load_printf(l, "%.*s%s", (int)len, text, i < s.len ? "..." : "");
+}
+
 const char *load_show(load *l, weir_str s) {
-    if (s.len <= SHOWN_BYTES) return load_printf(l, "'%.*s'", STR_FMT(s));
-    size_t len = SHOWN_BYTES;
-    while (len > 0 && ((unsigned char)s.ptr[len] & 0xC0u) == 0x80u) len--;
-    return load_printf(l, "'%.*s...'", (int)len, s.ptr);
+    return load_printf(l, "'%s'", load_escape(l, s));
 }
 
 const char *load_nearest(load *l, weir_str word, const weir_str *candidates, size_t count) {
     if (diags_full(l->out)) return NULL;
     int i = str_nearest(word, candidates, count);
-    return i < 0 ? NULL : load_printf(l, "did you mean '%.*s'?", STR_FMT(candidates[i]));
+    return i < 0 ? NULL : load_printf(l, "did you mean %s?", load_show(l, candidates[i]));
 }
 
 const char *load_list(load *l, const weir_str *words, size_t count) {

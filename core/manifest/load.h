@@ -37,7 +37,9 @@ void *load_array(load *l, size_t count, size_t size);
 /* A copy in the pipeline's memory, with a NUL behind it; "" without memory. */
 weir_str load_keep(load *l, weir_str s);
 
-/* Texts for messages, in scratch; never NULL. */
+/* Texts for messages, in scratch; never NULL. A user's words enter hints only through load_escape:
+ * hints may have line ends, and a word shall not make up lines. */
+const char *load_escape(load *l, weir_str s); /* shortened if it is long */
 const char *load_printf(load *l, const char *format, ...) __attribute__((format(printf, 2, 3)));
 const char *load_show(load *l, weir_str s); /* "'text'", shortened if it is long */
 /* "did you mean 'x'?" or NULL if nothing is near, or nobody would see it. */

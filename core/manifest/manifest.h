@@ -43,8 +43,9 @@ bool diags_full(const diags *d); /* further ones are only counted: spare the wor
 void diags_print(const diags *d, FILE *out); /* file:line:col: error: text [code] / hint */
 void diags_json(const diags *d, buf *out);   /* a JSON array */
 
-/* Adds one. Everything is copied; control characters in texts are escaped; an exact repetition of
- * one that is kept is dropped. `code` is a literal; `hint` may be NULL. [control] */
+/* Adds one. Everything is copied; control characters are escaped, in `hint` all but line ends; an
+ * exact repetition of one that is kept is dropped. `code` is a literal; `hint` may be NULL and may
+ * have several lines. [control] */
 void diags_add(diags *d, bool warning, const char *code, place at, const char *hint,
                const char *format, ...) __attribute__((format(printf, 6, 7)));
 /* Fixes the rank of a file in the order of diagnostics: files come in the order they are named

@@ -168,7 +168,7 @@ static const char *unknown_hint(reader *r, const level *v, weir_str key) {
         const note_option *o = find_option(v, head);
         if (o != NULL && o->field_count > 0) {
             weir_str rest = str_make(dot + 1, key.len - head.len - 1);
-            return load_printf(l, "write %.*s: {%.*s: ...}", STR_FMT(head), STR_FMT(rest));
+            return load_printf(l, "write %.*s: {%s: ...}", STR_FMT(head), load_escape(l, rest));
         }
     }
     size_t count = v->count + (v->top ? s->other_count + s->prefix_count : 0), n = 0;

@@ -81,7 +81,7 @@ static const char *nearest(load *l, weir_str name, bool used_only, const char *o
     }
     int i = str_nearest(name, names, n);
     if (i < 0) return NULL;
-    const char *shown = load_printf(l, "%.*s", STR_FMT(names[i]));
+    const char *shown = load_escape(l, names[i]);
     return load_printf(l, "did you mean '%s%s%s'?", open, shown, *open != '\0' ? "}" : "");
 }
 

@@ -154,8 +154,8 @@ static bool expand_env(expansion *x, weir_str reference, size_t offset) {
         return undefined(x, offset, reference,
                          load_printf(l,
                                      "set the environment variable, or give a default: "
-                                     "${env:%.*s:-default}",
-                                     STR_FMT(name)));
+                                     "${env:%s:-default}",
+                                     load_escape(l, name)));
     }
     if (x->mode == TEXT_PLAIN) {
         buf_append_str(&x->out, fallback);

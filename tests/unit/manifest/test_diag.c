@@ -62,7 +62,7 @@ static void test_limit(void **state) {
 static void test_print_and_json(void **state) {
     (void)state;
     diags *d = diags_new();
-    diags_add(d, false, "bad", (place){"m.yaml", 3, 4}, "fix it", "a \x1b[31m\"word\"");
+    diags_add(d, false, "bad", (place){"m.yaml", 3, 4}, "fix\nit", "a \x1b[31m\"word\"");
     diags_add(d, true, "odd", (place){"m.yaml", 0, 0}, NULL, "whole");
     char *printed = NULL;
     size_t size = 0;
@@ -71,7 +71,7 @@ static void test_print_and_json(void **state) {
     fclose(f);
     assert_string_equal(printed, "m.yaml: warning: whole [odd]\n"
                                  "m.yaml:3:4: error: a \\x1b[31m\"word\" [bad]\n"
-                                 "  hint: fix it\n");
+                                 "  hint: fix\n    it\n");
     free(printed);
     buf json;
     buf_init(&json, 4096);
@@ -80,7 +80,7 @@ static void test_print_and_json(void **state) {
         json.data, "[{\"severity\":\"warning\",\"code\":\"odd\",\"file\":\"m.yaml\",\"line\":0,"
                    "\"column\":0,\"text\":\"whole\"},{\"severity\":\"error\",\"code\":\"bad\","
                    "\"file\":\"m.yaml\",\"line\":3,\"column\":4,"
-                   "\"text\":\"a \\\\x1b[31m\\\"word\\\"\",\"hint\":\"fix it\"}]");
+                   "\"text\":\"a \\\\x1b[31m\\\"word\\\"\",\"hint\":\"fix\\nit\"}]");
     buf_free(&json);
     diags_free(d);
 }

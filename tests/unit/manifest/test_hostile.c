@@ -105,6 +105,13 @@ static void test_terminal(void **state) {
     assert_null(strchr(l.text.data, '\x1b'));
     assert_non_null(strstr(l.text.data, "\\x1b[31mred"));
     loaded_free(&l);
+    /* Nor does it make up a message of its own. */
+    text = "weir: 1\nname: t\nsources: {\"n\\nm.yaml:1:1: error\": {type: \"k\\nm.yaml:1:1: "
+           "error\"}}\nsinks: {s: {type: hole, input: \"nm.yaml:1:1: error\"}}\n";
+    l = load_input(text, strlen(text), &input);
+    assert_null(strstr(l.text.data, "\nm.yaml:1:1"));
+    assert_non_null(strstr(l.text.data, "did you mean 'n\\nm.yaml:1:1: error'?"));
+    loaded_free(&l);
 }
 
 /* Every prefix of a manifest, and the manifest with each byte replaced: no crash, and a result only

@@ -107,7 +107,7 @@ static void test_errors(void **state) {
     expect(M("", ", exchange: {kee: '${key}'}"), "6:31 missing-option\n6:42 unknown-key\n");
     expect(M("", ", exchange: shuffle"), "6:41 unknown-value\n");
     expect(M(", on_error: retry", ""), "4:40 unknown-value\n");
-    expect(M(", on_error: {dead_letter: [a]}", ""), "4:55 wrong-type\n");
+    expect(M(", on_error: {dead_letter: [a]}", ""), "4:54 wrong-type\n");
     expect(M(", format: json, event_time: {field: ts}", ""), "4:64 bad-path\n");
     expect_text(M(", event_time: {field: .ts}", ""), "4:30 option-requires\n",
                 "'event_time.field' reads a field, but source 'in' has no 'format'", NULL);
@@ -136,9 +136,12 @@ static void test_shape(void **state) {
     expect(
         "weir: 1\nname: t\nsources:\n  in: {stream: s}\nsinks:\n  out: {type: hole, input: in}\n",
         "4:3 missing-key\n");
-    expect_text("weir: 1\nname: t\nsources:\n  in: {type: kinesiss}\n"
-                "sinks:\n  out: {type: hole, input: in}\n",
-                "4:14 unknown-component\n", "is named \"kinesiss\"; looked in", NULL);
+    expect_text(
+        "weir: 1\nname: t\nsources:\n  in: {type: kinesiss}\n"
+        "sinks:\n  out: {type: hole, input: in}\n",
+        "4:14 unknown-component\n",
+        "no source named 'kinesiss' is installed [unknown-component]\n  hint: no component of",
+        "is named \"kinesiss\"; looked in", NULL);
 }
 
 int main(void) {
