@@ -119,7 +119,7 @@ static bool to_decimal(const weir_value *v, decimal *out) {
     return parse(out->own, out->own + len, out);
 }
 
-static bool is_digit(char c) {
+static bool decimal_digit(char c) {
     return c >= '0' && c <= '9';
 }
 
@@ -132,7 +132,7 @@ static bool parse(const char *at, const char *end, decimal *out) {
     out->negative = at < end && *at == '-';
     if (at < end && (*at == '-' || *at == '+')) at++;
     out->digits = out->end = at;
-    for (; at < end && (is_digit(*at) || (*at == '.' && !point)); at++) {
+    for (; at < end && (decimal_digit(*at) || (*at == '.' && !point)); at++) {
         if (*at == '.') {
             point = true;
             continue;
@@ -157,7 +157,7 @@ static bool parse(const char *at, const char *end, decimal *out) {
         negative = at < end && *at == '-';
         if (at < end && (*at == '-' || *at == '+')) at++;
         if (at == end) return false;
-        for (; at < end && is_digit(*at); at++) {
+        for (; at < end && decimal_digit(*at); at++) {
             if (exponent < EXPONENT_MAX) exponent = exponent * 10 + (*at - '0');
         }
         if (exponent > EXPONENT_MAX) exponent = EXPONENT_MAX;
