@@ -100,6 +100,28 @@ const uint8_t *json_number(const uint8_t *at, uint32_t flags, weir_value *node,
     return end;
 }
 
+int json_fraction(uint64_t w, uint32_t count, int negative, weir_value *node) {
+    double v;
+    if (JSON_LIKELY(w < UINT64_C(1000000000000000))) {
+        v = (double)w / exact_pow10[count]; /* both exact, 19 digits at most: rounded once */
+    } else {
+        int64_t q = -(int64_t)count;
+        for (; w % 10 == 0; q++) w /= 10;
+        if (w >= UINT64_C(100000000000000000)) return 0;
+        v = json_decimal_to_double(w, q);
+        if (w >= UINT64_C(1000000000000000)) {
+            json_shortest s = json_double_shortest(v);
+            if (s.digits != w || s.exponent != q) return 0;
+        }
+    }
+    node->type = WEIR_V_F64;
+    node->logical = WEIR_L_NONE;
+    node->flags = 0;
+    node->size = 0;
+    node->as.f64 = negative ? -v : v;
+    return 1;
+}
+
 double json_decimal_to_double(uint64_t w, int64_t q) {
     if (w == 0 || q < -343) return 0;
     if (q > 308) return HUGE_VAL;

@@ -101,6 +101,25 @@ uint64_t json_count_escapes(const uint8_t *at, const uint8_t *end);
 const uint8_t *json_number(const uint8_t *at, uint32_t flags, weir_value *node,
                            const uint8_t **fault_at, const char **fault_text);
 
+/* Sets `node` to the double w * 10^-count if that is exact in the sense of value.h; else 0. For
+ * numbers without exponent whose digits, 19 at most, are known already. */
+int json_fraction(uint64_t w, uint32_t count, int negative, weir_value *node);
+
+/* Whether all eight bytes are digits: their upper halves are 3, also after 6 is added. */
+static inline int json_eight_digits(uint64_t w) {
+    const uint64_t upper = UINT64_C(0xf0f0f0f0f0f0f0f0);
+    uint64_t carried = (w + UINT64_C(0x0606060606060606)) & upper;
+    return ((w & upper) | carried >> 4) == UINT64_C(0x3333333333333333);
+}
+
+/* Their value, the first byte being the highest digit: neighbours are joined to pairs, pairs to
+ * fours, fours to eight by one multiplication each. */
+static inline uint64_t json_eight_value(uint64_t w) {
+    w = (w & UINT64_C(0x0f0f0f0f0f0f0f0f)) * ((10 << 8) + 1) >> 8;
+    w = (w & UINT64_C(0x00ff00ff00ff00ff)) * ((100 << 16) + 1) >> 16;
+    return (w & UINT64_C(0x0000ffff0000ffff)) * ((UINT64_C(10000) << 32) + 1) >> 32;
+}
+
 /* The double nearest to w * 10^q, ties to even; infinite beyond the range. */
 double json_decimal_to_double(uint64_t w, int64_t q);
 

@@ -22,6 +22,22 @@ PARSE_TARGET JSON_INLINE const uint8_t *skip_space(const uint8_t *at) {
     return at;
 }
 
+/* Appends the digits at `at` to *number, modulo 2^64; gives what follows them. */
+PARSE_TARGET JSON_INLINE const uint8_t *read_digits(const uint8_t *at, const uint8_t *end,
+                                                    uint64_t *number) {
+    uint64_t n = *number;
+    if (end - at >= 8) {
+        uint64_t w = json_load64(at);
+        if (json_eight_digits(w)) {
+            n = n * 100000000 + json_eight_value(w);
+            at += 8;
+        }
+    }
+    while ((uint8_t)(*at - '0') <= 9) n = n * 10 + (uint8_t)(*at++ - '0');
+    *number = n;
+    return at;
+}
+
 /* The string whose opening quote is at[-1]; gives the byte behind the closing one. */
 PARSE_TARGET JSON_INLINE const uint8_t *read_string(json_run *run, const uint8_t *at,
                                                     weir_value *node) {
@@ -106,23 +122,36 @@ value:
     case '7':
     case '8':
     case '9': {
-        /* Integers of up to 18 digits are decided here, everything else in decimal.c. */
+        /* Integers of up to 18 digits are decided here, and fractions of up to 19 digits in all are
+         * gathered; every other form is decimal.c's. */
         const uint8_t *first = at + (*at == '-');
         const uint8_t *digit = first;
         uint64_t number = 0;
-        while ((uint8_t)(*digit - '0') <= 9) number = number * 10 + (uint8_t)(*digit++ - '0');
-        if (JSON_LIKELY(digit - first <= 18 && digit > first && *digit != '.' &&
-                        (*digit | 0x20) != 'e' && (*first != '0' || digit - first == 1))) {
-            node->type = WEIR_V_I64;
-            node->logical = WEIR_L_NONE;
-            node->flags = 0;
-            node->size = 0;
-            node->as.i64 = *at == '-' ? -(int64_t)number : (int64_t)number;
-            at = digit;
-        } else {
-            at = json_number(at, p->flags, node, &run->fault_at, &run->fault_text);
-            if (JSON_UNLIKELY(!at)) return WEIR_E_DATA;
+        digit = read_digits(digit, end, &number);
+        if (JSON_LIKELY(digit - first <= 18 && digit > first &&
+                        (*first != '0' || digit - first == 1))) {
+            if (JSON_LIKELY(*digit != '.' && (*digit | 0x20) != 'e')) {
+                node->type = WEIR_V_I64;
+                node->logical = WEIR_L_NONE;
+                node->flags = 0;
+                node->size = 0;
+                node->as.i64 = *at == '-' ? -(int64_t)number : (int64_t)number;
+                at = digit;
+                node++;
+                break;
+            }
+            const uint8_t *fraction = digit + 1;
+            digit = read_digits(fraction, end, &number);
+            if (fraction[-1] == '.' && digit > fraction && digit - first <= 20 &&
+                (*digit | 0x20) != 'e' &&
+                json_fraction(number, (uint32_t)(digit - fraction), *at == '-', node)) {
+                at = digit;
+                node++;
+                break;
+            }
         }
+        at = json_number(at, p->flags, node, &run->fault_at, &run->fault_text);
+        if (JSON_UNLIKELY(!at)) return WEIR_E_DATA;
         node++;
         break;
     }

@@ -15,6 +15,31 @@ static const char *const literals[] = {"null", "false", "true"};
 static char *write_value(const weir_value *v, const weir_json_style *style, char *out);
 static char *put_scalar(char *out, const weir_value *v, const weir_json_style *style);
 
+/* memcpy without the call for the lengths names and short values have. Stays inside of both. */
+JSON_INLINE char *put_bytes(char *out, const char *s, uint32_t len) {
+    if (len >= 8) {
+        if (len > 32) {
+            memcpy(out, s, len);
+            return out + len;
+        }
+        if (len > 16) {
+            memcpy(out, s, 16);
+            memcpy(out + len - 16, s + len - 16, 16);
+        } else {
+            memcpy(out, s, 8);
+            memcpy(out + len - 8, s + len - 8, 8);
+        }
+    } else if (len >= 4) {
+        memcpy(out, s, 4);
+        memcpy(out + len - 4, s + len - 4, 4);
+    } else if (len > 0) {
+        out[0] = s[0];
+        out[len / 2] = s[len / 2];
+        out[len - 1] = s[len - 1];
+    }
+    return out + len;
+}
+
 uint64_t weir_json_bound(const weir_value *v) {
     /* Brackets belong to the container, a comma or colon to each node. */
     const weir_value *end = weir_value_next(v);
@@ -84,108 +109,86 @@ uint32_t weir_json_write_f64(double v, char *out) {
         memcpy(out, "0.0", 3);
         return (uint32_t)(out + 3 - begin);
     }
+    /* Put together in a buffer with room to spare, so that copies have fixed sizes. */
     json_shortest s = json_double_shortest(v);
-    char digits[20];
+    char digits[48], text[72];
+    char *t = text;
     int32_t count = (int32_t)(json_put_u64(digits, s.digits) - digits);
     int32_t point = count + s.exponent; /* v = 0.digits * 10^point */
     if (point > 0 && point <= 21) {
-        /* A fraction even if it is zero: what was a double comes back as one. */
+        memcpy(t, digits, 24);
         if (point >= count) {
-            memcpy(out, digits, (size_t)count);
-            memset(out + count, '0', (size_t)(point - count));
-            out += point;
-            *out++ = '.';
-            *out++ = '0';
+            /* A fraction even if it is zero: what was a double comes back as one. */
+            memset(t + count, '0', 24);
+            t[point] = '.';
+            t[point + 1] = '0';
+            t += point + 2;
         } else {
-            memcpy(out, digits, (size_t)point);
-            out[point] = '.';
-            memcpy(out + point + 1, digits + point, (size_t)(count - point));
-            out += count + 1;
+            t[point] = '.';
+            memcpy(t + point + 1, digits + point, 24);
+            t += count + 1;
         }
     } else if (point > -6 && point <= 0) {
-        *out++ = '0';
-        *out++ = '.';
-        memset(out, '0', (size_t)-point);
-        out += -point;
-        memcpy(out, digits, (size_t)count);
-        out += count;
+        memcpy(t, "0.000000", 8);
+        memcpy(t + 2 - point, digits, 24);
+        t += 2 - point + count;
     } else {
-        *out++ = digits[0];
-        if (count > 1) {
-            *out++ = '.';
-            memcpy(out, digits + 1, (size_t)(count - 1));
-            out += count - 1;
-        }
-        *out++ = 'e';
-        out += weir_json_write_i64(point - 1, out);
+        t[0] = digits[0];
+        t[1] = '.';
+        memcpy(t + 2, digits + 1, 24);
+        t += count > 1 ? count + 1 : 1;
+        *t++ = 'e';
+        t += weir_json_write_i64(point - 1, t);
     }
-    return (uint32_t)(out - begin);
+    return (uint32_t)(put_bytes(out, text, (uint32_t)(t - text)) - begin);
 }
 
-/* How many decimal digits `v` has. */
-static uint32_t digits_of(uint64_t v) {
-    static const uint64_t pow10[20] = {UINT64_C(0),
-                                       UINT64_C(10),
-                                       UINT64_C(100),
-                                       UINT64_C(1000),
-                                       UINT64_C(10000),
-                                       UINT64_C(100000),
-                                       UINT64_C(1000000),
-                                       UINT64_C(10000000),
-                                       UINT64_C(100000000),
-                                       UINT64_C(1000000000),
-                                       UINT64_C(10000000000),
-                                       UINT64_C(100000000000),
-                                       UINT64_C(1000000000000),
-                                       UINT64_C(10000000000000),
-                                       UINT64_C(100000000000000),
-                                       UINT64_C(1000000000000000),
-                                       UINT64_C(10000000000000000),
-                                       UINT64_C(100000000000000000),
-                                       UINT64_C(1000000000000000000),
-                                       UINT64_C(10000000000000000000)};
-    uint32_t guess = (uint32_t)((64 - __builtin_clzll(v | 1)) * 1233) >> 12; /* log10(2) * 4096 */
+/* How many decimal digits `v`, below 10^8, has. */
+static uint32_t digits_of(uint32_t v) {
+    static const uint32_t pow10[9] = {0,      10,      100,      1000,     10000,
+                                      100000, 1000000, 10000000, 100000000};
+    uint32_t guess = (uint32_t)((32 - __builtin_clz(v | 1)) * 1233) >> 12; /* log10(2) * 4096 */
     return guess + (v >= pow10[guess]);
 }
 
-char *json_put_u64(char *out, uint64_t v) {
+/* Exactly eight digits: four pairs that do not wait for each other. */
+static void put_eight(char *out, uint32_t v) {
+    uint32_t high = v / 10000, low = v % 10000;
+    memcpy(out, json_digit_pairs + (size_t)2 * (high / 100), 2);
+    memcpy(out + 2, json_digit_pairs + (size_t)2 * (high % 100), 2);
+    memcpy(out + 4, json_digit_pairs + (size_t)2 * (low / 100), 2);
+    memcpy(out + 6, json_digit_pairs + (size_t)2 * (low % 100), 2);
+}
+
+/* Below 10^8. */
+JSON_INLINE char *put_small(char *out, uint32_t v) {
     uint32_t count = v ? digits_of(v) : 1;
     char *at = out + count;
     while (v >= 100) {
         at -= 2;
-        memcpy(at, json_digit_pairs + 2 * (v % 100), 2);
+        memcpy(at, json_digit_pairs + (size_t)2 * (v % 100), 2);
         v /= 100;
     }
     if (v >= 10)
-        memcpy(out, json_digit_pairs + 2 * v, 2);
+        memcpy(out, json_digit_pairs + (size_t)2 * v, 2);
     else
         *out = (char)('0' + v);
     return out + count;
 }
 
-/* memcpy without the call for the lengths names and short values have. Stays inside of both. */
-JSON_INLINE char *put_bytes(char *out, const char *s, uint32_t len) {
-    if (len >= 8) {
-        if (len > 32) {
-            memcpy(out, s, len);
-            return out + len;
-        }
-        if (len > 16) {
-            memcpy(out, s, 16);
-            memcpy(out + len - 16, s + len - 16, 16);
-        } else {
-            memcpy(out, s, 8);
-            memcpy(out + len - 8, s + len - 8, 8);
-        }
-    } else if (len >= 4) {
-        memcpy(out, s, 4);
-        memcpy(out + len - 4, s + len - 4, 4);
-    } else if (len > 0) {
-        out[0] = s[0];
-        out[len / 2] = s[len / 2];
-        out[len - 1] = s[len - 1];
+char *json_put_u64(char *out, uint64_t v) {
+    const uint64_t eight = 100000000;
+    if (v < eight) return put_small(out, (uint32_t)v);
+    uint64_t high = v / eight;
+    if (high < eight) {
+        out = put_small(out, (uint32_t)high);
+    } else {
+        out = put_small(out, (uint32_t)(high / eight));
+        put_eight(out, (uint32_t)(high % eight));
+        out += 8;
     }
-    return out + len;
+    put_eight(out, (uint32_t)(v % eight));
+    return out + 8;
 }
 
 JSON_INLINE char *put_string_node(char *out, const weir_value *v) {

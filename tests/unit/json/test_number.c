@@ -119,6 +119,48 @@ static void test_exactness(void **state) {
     }
 }
 
+/* The parser's own ways for common forms against json_number, which knows all of them: digits, a
+ * point anywhere, zeros at both ends, a few exponents. */
+static void test_short_ways(void **state) {
+    (void)state;
+    uint64_t seed = 21;
+    uint32_t doubles = 0, texts = 0;
+    for (int i = 0; i < 200000; i++) {
+        char text[80];
+        uint64_t r = next_random(&seed);
+        uint32_t count = 1 + (uint32_t)(r % 24), point = (uint32_t)(r >> 8) % 24, n = 0;
+        if (r >> 16 & 1) text[n++] = '-';
+        for (uint32_t d = 0; d < count; d++) {
+            uint64_t c = next_random(&seed);
+            int zero = (r >> 20 & 3) == 0 && d >= count / 2;
+            text[n++] = (char)('0' + (zero ? 0 : c % 10));
+            if (d == 0 && text[n - 1] == '0' && count > 1) {
+                text[n++] = '.';
+                point = 99;
+            }
+            if (d == point && d + 1 < count) text[n++] = '.';
+        }
+        if ((r >> 24 & 7) == 0)
+            n += (uint32_t)snprintf(text + n, 8, "e%d", (int)(r >> 28 & 63) - 32);
+        text[n] = 0;
+        for (uint32_t flags = 0; flags <= WEIR_JSON_NUMBERS_DOUBLE;
+             flags += WEIR_JSON_NUMBERS_DOUBLE) {
+            weir_value want, got = read_number(text, flags);
+            const uint8_t *fault_at;
+            const char *fault_text;
+            assert_non_null(
+                json_number((const uint8_t *)text, flags, &want, &fault_at, &fault_text));
+            if (want.type == WEIR_V_STRING) want.as.ptr = NULL;
+            if (memcmp(&want, &got, sizeof want) != 0)
+                fail_msg("%s: type %u or %u", text, want.type, got.type);
+            if (got.type == WEIR_V_F64) assert_true(got.as.f64 == strtod(text, NULL));
+            doubles += got.type == WEIR_V_F64;
+            texts += got.type == WEIR_V_STRING;
+        }
+    }
+    assert_true(doubles > 10000 && texts > 10000);
+}
+
 /* Literals on and beside the halfway points between doubles, with up to 800 digits. */
 static void test_halfway(void **state) {
     (void)state;
@@ -342,9 +384,9 @@ static void test_write_integers(void **state) {
 
 int main(void) {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_integers),      cmocka_unit_test(test_exactness),
-        cmocka_unit_test(test_halfway),       cmocka_unit_test(test_every_exponent),
-        cmocka_unit_test(test_shortest),      cmocka_unit_test(test_text_forms),
-        cmocka_unit_test(test_write_integers)};
+        cmocka_unit_test(test_integers),       cmocka_unit_test(test_exactness),
+        cmocka_unit_test(test_halfway),        cmocka_unit_test(test_short_ways),
+        cmocka_unit_test(test_every_exponent), cmocka_unit_test(test_shortest),
+        cmocka_unit_test(test_text_forms),     cmocka_unit_test(test_write_integers)};
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
