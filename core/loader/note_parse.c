@@ -6,6 +6,7 @@
 #include <string.h>
 
 #include "base/limits.h"
+#include "base/mem.h"
 #include "base/str.h"
 #include "loader/version.h"
 
@@ -66,7 +67,7 @@ static weir_value *grow_nodes(void *opaque, uint32_t used, uint32_t capacity, ui
     uint32_t want = reader->capacity < 1024 ? 1024 : reader->capacity * 2;
     if (want < capacity) want = capacity;
     if (want > NODES_MAX) want = NODES_MAX;
-    weir_value *nodes = realloc(reader->nodes, (size_t)want * sizeof *nodes);
+    weir_value *nodes = mem_realloc(reader->nodes, (size_t)want * sizeof *nodes);
     if (nodes == NULL) return NULL;
     reader->nodes = nodes;
     reader->capacity = want;
@@ -76,7 +77,7 @@ static weir_value *grow_nodes(void *opaque, uint32_t used, uint32_t capacity, ui
 
 void note_reader_free(note_reader *reader) {
     weir_json_parser_free(&reader->parser);
-    free(reader->nodes);
+    mem_free(reader->nodes);
     *reader = (note_reader){0};
 }
 

@@ -8,6 +8,7 @@
 #include <string.h>
 #include <unistd.h>
 
+#include "base/mem.h"
 #include "base/os.h"
 #include "base/str.h"
 #include "loader/digest.h"
@@ -85,11 +86,11 @@ static bool same_hash(const char *a, const char *b) {
 /* ---- the registry ---- */
 
 registry *registry_new(void) {
-    registry *r = calloc(1, sizeof *r);
+    registry *r = mem_zalloc(sizeof *r);
     if (r == NULL) return NULL;
     r->memory = arena_new(REGISTRY_BYTES_MAX);
     if (r->memory == NULL) {
-        free(r);
+        mem_free(r);
         return NULL;
     }
     return r;
@@ -100,10 +101,10 @@ void registry_free(registry *r) {
     bind_end(r);
     note_reader_free(&r->reader);
     arena_free(r->memory);
-    free(r->places);
-    free(r->plugins);
-    free(r->refusals);
-    free(r);
+    mem_free(r->places);
+    mem_free(r->plugins);
+    mem_free(r->refusals);
+    mem_free(r);
 }
 
 void registry_scan(registry *r) {
@@ -223,7 +224,7 @@ bool registry_grow(void **items, size_t *capacity, size_t count, size_t size, si
     size_t want = *capacity == 0 ? 16 : *capacity * 2;
     if (count >= max) return false;
     if (want > max) want = max;
-    void *bigger = realloc(*items, want * size);
+    void *bigger = mem_realloc(*items, want * size);
     if (bigger == NULL) return false;
     *items = bigger;
     *capacity = want;

@@ -18,6 +18,7 @@
 #include <string.h>
 #include <unistd.h>
 
+#include "base/mem.h"
 #include "base/os.h"
 #include "base/str.h"
 #include "loader/registry.h"
@@ -173,6 +174,6 @@ static void search_folder(registry *r, size_t place_index, const char *path, uns
     for (size_t i = 0; i < f.folder_count && !r->out_of_space; i++) {
         search_folder(r, place_index, f.folders[i], level + 1);
     }
-    free(f.files);
-    free(f.folders);
+    mem_free(f.files);
+    mem_free(f.folders);
 }

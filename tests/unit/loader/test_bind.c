@@ -1,3 +1,4 @@
+#include "base/mem.h"
 #include "base/str.h"
 #include "loader/loader.h"
 #include "support.h"
@@ -326,12 +327,32 @@ static void test_second_host(void **state) {
     error_free(err);
 }
 
+/* Binding with the n-th allocation failing, for all n: bound, or a clean refusal. */
+static void test_failing_memory(void **state) {
+    bool failed = true;
+    (void)state;
+    for (int64_t n = 1; failed; n++) {
+        registry *r = registry_new();
+        weir_error *err = error_new();
+        const bound_component *b = NULL;
+        assert_true(n < 1000);
+        assert_int_equal(registry_add(r, GOOD, NULL, err), WEIR_OK);
+        const component_ref *c = registry_find(r, WEIR_KIND_SINK, STR("sum"));
+        (void)mem_test_fail_at(n, false);
+        weir_status status = loader_bind(r, c, &host.abi, &b, err);
+        failed = mem_test_fail_at(0, false);
+        assert_true(status == WEIR_OK ? b != NULL : status == WEIR_E_NOMEM && b == NULL);
+        registry_free(r);
+        error_free(err);
+    }
+}
+
 int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_source),      cmocka_unit_test(test_other_kinds),
         cmocka_unit_test(test_broken),      cmocka_unit_test(test_replaced),
         cmocka_unit_test(test_unloadable),  cmocka_unit_test(test_bundled_libraries),
-        cmocka_unit_test(test_second_host),
+        cmocka_unit_test(test_second_host), cmocka_unit_test(test_failing_memory),
     };
     return cmocka_run_group_tests(tests, setup, NULL);
 }

@@ -1,5 +1,6 @@
 #include <fcntl.h>
 
+#include "base/mem.h"
 #include "base/str.h"
 #include "loader/digest.h"
 #include "loader/loader.h"
@@ -280,6 +281,31 @@ static void test_stable_order(void **state) {
     registry_free(r);
 }
 
+/* The n-th allocation fails, for all n: the plugin is found, or something says that it is not, and
+ * nothing is lost. */
+static void test_failing_memory(void **state) {
+    world *w = *state;
+    char *named = plant(w->first, "a.so", "1.2.3", ID);
+    bool failed = true;
+    for (int64_t n = 1; failed; n++) {
+        assert_true(n < 10000);
+        (void)mem_test_fail_at(n, false);
+        registry *r = registry_new();
+        if (r != NULL) {
+            registry_scan(r);
+            bool found = registry_find(r, WEIR_KIND_SINK, STR("sum")) != NULL;
+            assert_true(found || registry_refusal_count(r) > 0);
+            weir_error *err = error_new();
+            weir_status status = registry_add(r, named, NULL, err);
+            assert_true(status == WEIR_OK || status == WEIR_E_NOMEM);
+            error_free(err);
+        }
+        registry_free(r);
+        failed = mem_test_fail_at(0, false);
+    }
+    free(named);
+}
+
 int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test_setup_teardown(test_finds_components, setup, teardown),
@@ -291,6 +317,7 @@ int main(void) {
         cmocka_unit_test_setup_teardown(test_relative_folders, setup, teardown),
         cmocka_unit_test_setup_teardown(test_home_without_xdg, setup, teardown),
         cmocka_unit_test_setup_teardown(test_stable_order, setup, teardown),
+        cmocka_unit_test_setup_teardown(test_failing_memory, setup, teardown),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
