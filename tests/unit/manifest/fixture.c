@@ -64,6 +64,7 @@ static const note_option kin_options[] = {
     {.name = T("tags"), .type = OPTION_MAP},
     {.name = T("auth"), .type = OPTION_MAP, .fields = auth_fields, .field_count = 2},
     {.name = T("endpoint"), .type = OPTION_STRING},
+    {.name = T("odd"), .type = OPTION_STRING, .pattern = T("(")}, /* the plugin's mistake */
     {.name = T("fips"), .type = OPTION_BOOL},
 };
 static const weir_str efo_keys[] = {T("consumer")};

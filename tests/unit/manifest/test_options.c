@@ -112,6 +112,11 @@ static void test_enum_and_pattern(void **state) {
                 "did you mean 'trim_horizon'?", "'labels' must match ^[a-z]+$, found 'NO'", NULL);
 }
 
+static void test_a_plugins_mistake(void **state) {
+    (void)state;
+    expect_text(AROUND("    odd: x\n"), "7:10 bad-pattern\n", "tell the plugin's author", NULL);
+}
+
 static void test_required(void **state) {
     (void)state;
     expect_text("weir: 1\nname: t\nsources:\n  in: {type: kin, stream: s}\n"
@@ -203,6 +208,7 @@ int main(void) {
         cmocka_unit_test(test_wrong_types),
         cmocka_unit_test(test_ranges),
         cmocka_unit_test(test_enum_and_pattern),
+        cmocka_unit_test(test_a_plugins_mistake),
         cmocka_unit_test(test_required),
         cmocka_unit_test(test_rules),
         cmocka_unit_test(test_deprecated),
