@@ -13,6 +13,8 @@
 #include "../../plugins/transform/where_eval.c"
 #include "../../plugins/transform/where_lex.c"
 
+int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
+
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size) {
     const uint8_t *newline = size > 0 ? memchr(data, '\n', size) : NULL;
     size_t len = newline != NULL ? (size_t)(newline - data) : size;
