@@ -12,6 +12,9 @@
 
 static int64_t clock_ns = INT64_C(1000000000);
 
+static uint32_t fail_in; /* allocations until one fails; 0 = none will */
+static bool alloc_failed;
+
 static fake_instance *of(weir_ctx *ctx) {
     return (fake_instance *)(void *)ctx;
 }
@@ -20,6 +23,10 @@ static fake_instance *of(weir_ctx *ctx) {
 
 static void *host_alloc(const weir_host *host, uint64_t size) {
     (void)host;
+    if (fail_in > 0 && --fail_in == 0) {
+        alloc_failed = true;
+        return NULL;
+    }
     return malloc(size > 0 ? (size_t)size : 1);
 }
 
@@ -302,6 +309,15 @@ void fake_host_advance(int64_t ns) {
 
 int64_t fake_host_now(void) {
     return clock_ns;
+}
+
+void fake_host_fail_alloc(uint32_t n) {
+    fail_in = n;
+    alloc_failed = false;
+}
+
+bool fake_host_failed_alloc(void) {
+    return alloc_failed;
 }
 
 void fake_instance_init(fake_instance *i) {

@@ -74,6 +74,10 @@ const weir_host *fake_host(void);
 void fake_host_advance(int64_t ns);
 int64_t fake_host_now(void);
 
+/* The n-th allocation from now on fails, once; 0 = none. True if it has happened since. */
+void fake_host_fail_alloc(uint32_t n);
+bool fake_host_failed_alloc(void);
+
 void fake_instance_init(fake_instance *i); /* framing by lines, no options, base_dir "" */
 /* Releases what it holds and asserts that no batch is left. */
 void fake_instance_free(fake_instance *i);

@@ -435,6 +435,45 @@ static void test_folder_in_the_way(void **state) {
     end(self, WEIR_CLOSE_DRAIN);
 }
 
+/* The n-th allocation fails, for all n: a clean error, no leak, and a retry writes each record
+ * once. */
+static void test_no_memory(void **state) {
+    weir_str values[3] = {STR("1"), STR("2"), STR("3")};
+    bool failed = true;
+    (void)state;
+    fake_set_text(&host, "path", "a.txt");
+    for (uint32_t n = 1; failed; n++) {
+        weir_create create = {.struct_size = sizeof create, .ctx = &host.head.abi};
+        weir_open open = {.struct_size = sizeof open, .role = WEIR_ROLE_TASK, .parallelism = 1};
+        weir_close c = {.struct_size = sizeof c, .mode = WEIR_CLOSE_DRAIN};
+        fake_request r;
+        weir_status status;
+        fake_request_make(&r, values, 3, false);
+        fake_host_fail_alloc(n);
+        status = ops->create(&create);
+        if (status == WEIR_OK) {
+            bool written = false;
+            status = ops->open(create.self, &open);
+            for (int attempt = 0; status == WEIR_OK && !written && attempt < 3; attempt++) {
+                weir_write w = {.struct_size = sizeof w, .request = &r.request, .token = n};
+                w.deadline_ns = INT64_MAX;
+                written = ops->write(create.self, &w) == WEIR_OK && host.result.token == n &&
+                          host.result.status == WEIR_OK && host.result.failed_count == 0;
+                if (!written) assert_true(fake_host_failed_alloc());
+            }
+            if (status == WEIR_OK) assert_true(written);
+            assert_int_equal(ops->close(create.self, &c), WEIR_OK);
+            if (status == WEIR_OK) assert_string_equal(content("a.txt"), "1\n2\n3\n");
+            ops->destroy(create.self);
+        }
+        failed = fake_host_failed_alloc();
+        if (status != WEIR_OK) assert_int_equal(status, WEIR_E_NOMEM);
+        fake_host_fail_alloc(0);
+        fake_request_free(&r);
+        empty_folder(folder);
+    }
+}
+
 int main(void) {
 #define CASE(f) cmocka_unit_test_setup_teardown(f, setup, teardown)
     const struct CMUnitTest tests[] = {
@@ -445,6 +484,7 @@ int main(void) {
         CASE(test_no_space),        CASE(test_partial_failure),
         CASE(test_adopt),           CASE(test_two_writers),
         CASE(test_length_framing),  CASE(test_folder_in_the_way),
+        CASE(test_no_memory),
     };
     ops = std_file_sink.ops;
     return cmocka_run_group_tests(tests, NULL, NULL);
