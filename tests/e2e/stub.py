@@ -7,6 +7,7 @@ anything got lost on the way.
 import base64
 import collections
 import json
+import socket
 import threading
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
@@ -45,6 +46,7 @@ class KinesisStub:
         self.lock = threading.Lock()
         self.port = port
         self.server = None
+        self.connections = set()
 
     # ---- what a test says ----
 
@@ -106,10 +108,15 @@ class KinesisStub:
                 pass
 
             def handle(self):
+                with stub.lock:
+                    stub.connections.add(self.connection)
                 try:
                     super().handle()
                 except (OSError, ValueError):
                     pass  # the client hung up, or was hung up on
+                finally:
+                    with stub.lock:
+                        stub.connections.discard(self.connection)
 
         class Server(ThreadingHTTPServer):
             daemon_threads = True
@@ -129,6 +136,12 @@ class KinesisStub:
             self.server.shutdown()
             self.server.server_close()
             self.server = None
+            with self.lock:
+                for connection in self.connections:
+                    try:
+                        connection.shutdown(socket.SHUT_RDWR)
+                    except OSError:
+                        pass  # it is gone already
 
     # ---- the service ----
 

@@ -40,7 +40,7 @@ def test_version_is_the_projects(weir):
 
 @pytest.mark.parametrize("arguments", [
     [], ["nonsense"], ["run"], ["run", "--nonsense", "x.yaml"], ["check"], ["plan"], ["plugins"],
-    ["plugins", "nonsense"], ["run", "--for", "soon", "x.yaml"], ["run", "--set", "novalue", "x.yaml"]])
+    ["plugins", "nonsense"], ["run", "--for", "soon", "x.yaml"]])
 def test_wrong_use_is_status_2_and_says_how(weir, arguments):
     result = weir.run(*arguments)
     assert result.status == USAGE, result
@@ -114,6 +114,16 @@ sinks: {out: {type: file, path: out.txt, input: in}}
     properties.write_text(json.dumps([{"PropertyGroupId": "input", "PropertyMap": {"count": "9"}}]))
     result = weir.run("run", "--once", "--from", "none", "--properties", properties, path)
     assert result.status == OK, result
+
+
+def test_a_property_without_value_is_refused(weir):
+    result = weir.run("check", "--set", "novalue", weir.manifest(GOOD))
+    assert result.status in (USAGE, CONFIG) and "novalue" in result.err, result
+
+
+def test_a_property_that_nobody_reads_is_refused(weir):
+    result = weir.run("check", "--set", "no.such=1", weir.manifest(GOOD))
+    assert result.status == CONFIG and "no.such" in result.err, result
 
 
 def test_an_undefined_reference_is_an_error(weir):
