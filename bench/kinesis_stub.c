@@ -113,11 +113,12 @@ static void render_json(void) {
         text_adds(t, line);
         text_adds(t, "\"}");
     }
+    /* A day behind until the last call, else a reader that stops at "now" stops in the middle. */
     text_adds(t, "],\"MillisBehindLatest\":");
     b->cut_at = t->len;
     b->tail = "0}";
     b->tail_len = 2;
-    text_adds(t, "1000,\"NextShardIterator\":\"");
+    text_adds(t, "86400000,\"NextShardIterator\":\"");
     b->iterator_at = t->len;
     text_adds(t, "s0000-c0000000000-000000\"}");
 }
@@ -178,7 +179,7 @@ static void render_cbor(void) {
     b->cut_at = t->len;
     b->tail = "\x00\xff";
     b->tail_len = 2;
-    cbor_head(t, 0, 1000);
+    cbor_head(t, 0, 86400000);
     cbor_text(t, "NextShardIterator");
     cbor_head(t, 3, ITERATOR_LEN);
     b->iterator_at = t->len;
