@@ -31,6 +31,7 @@ struct batch_encoder {
     bool in_use;   /* some value stands in `segment` */
     bool has_room; /* room was asked for the value under way */
     bool lines;
+    bool newline; /* a value contains one: no trailer hint */
 };
 
 batch_encoder *batch_encode_begin(batch_home *home, const weir_batch *from) {
@@ -95,8 +96,14 @@ weir_status batch_encode_row(batch_encoder *e, uint32_t row, uint64_t size) {
     e->value_len[e->count] = (uint32_t)size;
     e->written[e->count++] = row;
     e->value_bytes += size;
+    if (e->lines) {
+        /* The trailer promises that no value contains the trailer. One look at each value, since
+         * whether it holds is the serde's affair. */
+        if (!e->newline && memchr(e->at, '\n', size) != NULL) e->newline = true;
+        e->at[size] = '\n';
+        e->at++;
+    }
     e->at += size;
-    if (e->lines) *e->at++ = '\n';
     e->in_use = true;
     e->has_room = false;
     e->lent = 0;
@@ -142,8 +149,8 @@ const weir_batch *batch_encode_finish(batch_encoder *e) {
     rows->value_ptr = e->value_ptr;
     rows->value_len = e->value_len;
     rows->value_bytes = e->value_bytes;
-    rows->trailer_len = e->lines ? 1 : 0;
-    rows->trailer = e->lines ? '\n' : 0;
+    rows->trailer_len = e->lines && !e->newline ? 1 : 0;
+    rows->trailer = rows->trailer_len > 0 ? '\n' : 0;
     b->abi.tape = NULL;
     b->abi.flags &= ~WEIR_BATCH_STALE_BYTES;
     if (!ok || !drop_parent(b)) {

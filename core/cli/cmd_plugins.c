@@ -94,7 +94,8 @@ static int inspect(registry *r, const char *word, bool json) {
         buf why;
         buf_init(&why, 65536);
         registry_explain(r, 0, str_of(word), &why);
-        fprintf(stderr, "weir plugins: %.*s\n", STR_FMT(buf_str(&why)));
+        fprintf(stderr, "weir plugins: no plugin or component named '%s'\n%.*s\n", word,
+                STR_FMT(buf_str(&why)));
         buf_free(&why);
     }
     if (n == NULL) {

@@ -96,6 +96,22 @@ static void read_store(load *l, const options *o, settings_spec *out) {
     }
 }
 
+/* Words whose meaning this version cannot give: accepting them would be ignoring them. `restart:
+ * {strategy: none}` is what this version does. */
+static void refuse_what_does_not_exist(load *l, const options *o) {
+    const option_value *checkpoint_map = options_get(o, STR("checkpoint"));
+    if (checkpoint_map != NULL && checkpoint_map->is_map) {
+        load_error(l, "not-available", checkpoint_map->at, "leave 'settings.checkpoint' away",
+                   "checkpoints do not exist yet in this version");
+    }
+    const option_value *restart_map = options_get(o, STR("restart"));
+    if (restart_map != NULL && restart_map->is_map &&
+        options_i64(o, "restart.strategy", 0) != RESTART_NONE) {
+        load_error(l, "not-available", restart_map->at, "write 'restart: {strategy: none}'",
+                   "restarts do not exist yet in this version: a failed pipeline ends");
+    }
+}
+
 void settings_read(load *l, const tree_node *section, settings_spec *out) {
     options_source source = {.table = settings,
                              .count = COUNT_OF(settings),
@@ -126,6 +142,7 @@ void settings_read(load *l, const tree_node *section, settings_spec *out) {
     out->memory_bytes = (uint64_t)options_i64(&o, "memory", 0);
     read_store(l, &o, out);
     read_restart(l, &o, &out->restart);
+    refuse_what_does_not_exist(l, &o);
     if (options_i64(&o, "require_signature", 0) != 0) {
         load_error(l, "not-available", options_get(&o, STR("require_signature"))->at, NULL,
                    "'settings.require_signature' can only be off: this version checks no "

@@ -35,7 +35,26 @@ static weir_status config_get_str(weir_ctx *ctx, const char *key, weir_str *out)
     return WEIR_OK;
 }
 
+/* The node's `retry` under the core's own words, for components that retry calls of their own. */
+static bool retry_word(const node *n, const char *key, int64_t *out) {
+    if (strncmp(key, "retry.", 6) != 0) return false;
+    const retry_spec *r = &n->retry;
+    if (strcmp(key, "retry.attempts") == 0) {
+        *out = r->attempts > INT64_MAX ? INT64_MAX : (int64_t)r->attempts;
+    } else if (strcmp(key, "retry.base") == 0) {
+        *out = r->base_ns;
+    } else if (strcmp(key, "retry.max") == 0) {
+        *out = r->max_ns;
+    } else if (strcmp(key, "retry.timeout") == 0) {
+        *out = r->timeout_ns;
+    } else {
+        return false;
+    }
+    return true;
+}
+
 static weir_status config_get_i64(weir_ctx *ctx, const char *key, int64_t *out) {
+    if (retry_word(instance_of(ctx)->node, key, out)) return WEIR_OK;
     const option_value *v = option(ctx, key);
     if (v == NULL) return WEIR_E_NOT_FOUND;
     *out = v->i64;

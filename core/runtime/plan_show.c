@@ -83,6 +83,7 @@ static void print_defaults(buf *out, const node *n) {
         buf_printf(out, "    %.*s: %.*s\n", STR_FMT(v->key),
                    STR_FMT(secret ? str_of("(secret)") : v->text));
     }
+    if (n->kind == WEIR_KIND_TRANSFORM) return;
     buf_printf(out, "    retry: base %lldms, max %lldms, timeout %lldms\n",
                (long long)(n->retry.base_ns / 1000000), (long long)(n->retry.max_ns / 1000000),
                (long long)(n->retry.timeout_ns / 1000000));

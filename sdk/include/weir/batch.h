@@ -78,7 +78,8 @@ typedef struct weir_rows {
     const weir_column *const *meta; /* [meta_count] */
     uint32_t meta_count;
     /* Framing hint: when 1, each value is followed in memory by one readable byte equal to
-     * `trailer`, so that consecutive lines can be written in one piece. 0: no such promise. */
+     * `trailer` and contains no such byte itself, so that consecutive lines can be written in one
+     * piece without a look at them. 0: no such promise. */
     uint16_t trailer_len;
     uint8_t trailer;
     uint8_t reserved;
