@@ -45,7 +45,7 @@ static int list(registry *r, bool json) {
 }
 
 static void print_options(buf *out, const note_option *declared, size_t count, const char *prefix) {
-    static const char *const types[] = {"string", "int",  "float", "bool", "duration", "size",
+    static const char *const types[] = {"string", "int",  "float", "bool",   "duration", "size",
                                         "enum",   "list", "map",   "secret", "template", "time"};
     for (size_t o = 0; o < count; o++) {
         const note_option *v = &declared[o];

@@ -89,8 +89,7 @@ static int run_plan(const loaded *l, bool once, int64_t for_ns, bool json, run_t
             log_write(WEIR_LOG_DEBUG, NULL, "ready after %.1f ms",
                       (double)(runtime_ready_ns(rt) - times->started_ns) / 1e6);
             status_line_start(rt, l->plan);
-            supervise(rt, l->plan,
-                      for_ns > 0 ? clock_mono_ns(&clock_system) + for_ns : INT64_MAX);
+            supervise(rt, l->plan, for_ns > 0 ? clock_mono_ns(&clock_system) + for_ns : INT64_MAX);
             status_line_stop();
             status = runtime_finish(rt, err);
         }
@@ -110,9 +109,9 @@ static int run_plan(const loaded *l, bool once, int64_t for_ns, bool json, run_t
     } else if (rt != NULL) {
         summary_print(rt, l->plan, times, failure);
     }
-    int exit_status = status == WEIR_OK                               ? EXIT_OK
-                      : (error_flags(err) & WEIR_ERR_CONFIG) != 0     ? EXIT_CONFIG
-                                                                      : EXIT_FAILED;
+    int exit_status = status == WEIR_OK                           ? EXIT_OK
+                      : (error_flags(err) & WEIR_ERR_CONFIG) != 0 ? EXIT_CONFIG
+                                                                  : EXIT_FAILED;
     signal_wake = NULL;
     runtime_free(rt);
     error_free(err);
@@ -143,9 +142,9 @@ static int run(int argc, char **argv) {
     } else if (args[A_ONCE].set && args[A_FOR].set) {
         status = usage_error("run", "--once ends with the input, --for after a time: choose one");
     } else if (from != NULL && strcmp(from, "latest") != 0 && strcmp(from, "none") != 0) {
-        status = usage_error("run",
-                             "--from takes latest or none: this version keeps no positions, so "
-                             "every run begins where `start` says");
+        status =
+            usage_error("run", "--from takes latest or none: this version keeps no positions, so "
+                               "every run begins where `start` says");
     } else {
         loaded l;
         load_manifest(words[0], &args[A_SET], &args[A_PROPERTIES], &l);

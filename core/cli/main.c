@@ -15,11 +15,10 @@ static const command *const commands[] = {&command_run, &command_check, &command
 #define COMMANDS (sizeof commands / sizeof commands[0])
 
 static void help(FILE *out) {
-    fprintf(out,
-            "weir moves records between streaming systems, as a YAML manifest says.\n"
-            "\n"
-            "usage: weir COMMAND ...\n"
-            "\n");
+    fprintf(out, "weir moves records between streaming systems, as a YAML manifest says.\n"
+                 "\n"
+                 "usage: weir COMMAND ...\n"
+                 "\n");
     for (size_t c = 0; c < COMMANDS; c++) {
         fprintf(out, "  %-8s %s\n", commands[c]->name, commands[c]->summary);
     }
@@ -46,7 +45,8 @@ static bool asks_for_help(int argc, char **argv) {
 int main(int argc, char **argv) {
     const char *spec = os_env("WEIR_LOG", false);
     if (spec != NULL && !log_configure(spec)) {
-        fprintf(stderr, "weir: WEIR_LOG='%s' makes no sense: say info, or kinesis=debug,info\n", spec);
+        fprintf(stderr, "weir: WEIR_LOG='%s' makes no sense: say info, or kinesis=debug,info\n",
+                spec);
         return EXIT_USAGE;
     }
     if (argc < 2) {

@@ -81,7 +81,8 @@ void status_line_tick(void) {
     human_bytes((double)(bytes - line.last_bytes) / seconds, speed);
     if (lag >= 0) snprintf(behind, sizeof behind, "  lag %.1f s", (double)lag / 1e3);
     pthread_mutex_lock(&line.lock);
-    snprintf(line.text, sizeof line.text, "\r\033[K%.*s  %s rec/s  %s/s%s  in %s  out %s  failed %s%s  %llds",
+    snprintf(line.text, sizeof line.text,
+             "\r\033[K%.*s  %s rec/s  %s/s%s  in %s  out %s  failed %s%s  %llds",
              STR_FMT(line.plan->pipeline->name), rate, speed, behind, human_count(in, total_in),
              human_count(out, total_out), human_count(failed, bad),
              runtime_draining(line.rt) ? "  draining" : "",

@@ -35,7 +35,9 @@ const char *human_bytes(double n, char out[32]) {
 }
 
 static const char *kind_of(const node *n) {
-    return n->kind == WEIR_KIND_SOURCE ? "source" : n->kind == WEIR_KIND_SINK ? "sink" : "transform";
+    return n->kind == WEIR_KIND_SOURCE ? "source"
+           : n->kind == WEIR_KIND_SINK ? "sink"
+                                       : "transform";
 }
 
 static double seconds_of(const run_times *times) {
@@ -66,8 +68,9 @@ void summary_print(runtime *rt, const plan *p, const run_times *times, const wei
     double seconds = seconds_of(times);
     totals t = add_up(rt, pipe);
     char a[32], b[32], c[32], d[32], e[32], f[32];
-    fprintf(stderr, "%.*s: %s after %.1f s: %s records in, %s out, %s failed (%s skipped, %s to dead "
-                    "letters), %s retried\n",
+    fprintf(stderr,
+            "%.*s: %s after %.1f s: %s records in, %s out, %s failed (%s skipped, %s to dead "
+            "letters), %s retried\n",
             STR_FMT(pipe->name), failure != NULL ? "failed" : "done", seconds, human_count(t.in, a),
             human_count(t.out, b), human_count(t.failed, c), human_count(t.skipped, d),
             human_count(t.dead_lettered, e), human_count(t.retried, f));

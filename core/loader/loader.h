@@ -25,16 +25,16 @@ typedef enum {
     OPTION_DURATION, /* nanoseconds */
     OPTION_SIZE,     /* bytes */
     OPTION_ENUM,
-    OPTION_LIST,     /* of scalars; a scalar stands for a list of one */
-    OPTION_MAP,      /* with `fields`: those keys; without: free keys, scalar values */
+    OPTION_LIST, /* of scalars; a scalar stands for a list of one */
+    OPTION_MAP,  /* with `fields`: those keys; without: free keys, scalar values */
     OPTION_SECRET,
     OPTION_TEMPLATE,
-    OPTION_TIME,     /* RFC 3339 or epoch seconds with fraction; microseconds since 1970 UTC */
+    OPTION_TIME, /* RFC 3339 or epoch seconds with fraction; microseconds since 1970 UTC */
 } option_type;
 
 typedef struct note_option note_option;
 struct note_option {
-    weir_str name;        /* last part of the key: "size" of "roll.size" */
+    weir_str name; /* last part of the key: "size" of "roll.size" */
     option_type type;
     bool required;
     bool has_default;
@@ -43,9 +43,9 @@ struct note_option {
     bool groups_requests; /* template: records of one request share its value */
     bool path;            /* template or string: begins with a literal, relative to the manifest */
     bool has_min, has_max;
-    double min, max;      /* INT, FLOAT; DURATION in ns; SIZE in bytes */
-    weir_str default_text; /* as it would stand in a manifest */
-    weir_str pattern;     /* POSIX extended regular expression for STRING, LIST items */
+    double min, max;        /* INT, FLOAT; DURATION in ns; SIZE in bytes */
+    weir_str default_text;  /* as it would stand in a manifest */
+    weir_str pattern;       /* POSIX extended regular expression for STRING, LIST items */
     const weir_str *values; /* ENUM: [value_count]; also special words of other types */
     size_t value_count;
     weir_str since, replaced_by, group, description;
@@ -62,7 +62,7 @@ typedef struct note_rule {
     weir_str when;        /* REQUIRES, CONFLICTS: the key; "key=value" restricts to that value */
     const weir_str *keys; /* REQUIRES: all of them; CONFLICTS: none of them; ONE_OF: exactly one */
     size_t key_count;
-    weir_str text;        /* why, for the message; may be empty */
+    weir_str text; /* why, for the message; may be empty */
 } note_rule;
 
 typedef struct note_limits {
@@ -80,11 +80,11 @@ typedef struct note_component {
     bool needs_tape, needs_key, needs_headers;
     const weir_str *needs_meta; /* WEIR_META_* */
     size_t needs_meta_count;
-    weir_str default_framing;   /* "lines", "none"; empty = none */
-    weir_str suffix;            /* serde: usual file suffix */
+    weir_str default_framing; /* "lines", "none"; empty = none */
+    weir_str suffix;          /* serde: usual file suffix */
     const note_option *options;
     size_t option_count;
-    const weir_str *prefixes;   /* pass-through prefixes: "properties." */
+    const weir_str *prefixes; /* pass-through prefixes: "properties." */
     size_t prefix_count;
     const note_rule *rules;
     size_t rule_count;

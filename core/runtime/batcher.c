@@ -21,14 +21,14 @@ typedef struct group {
     struct group *next;
     weir_str key;
     uint32_t id;
-    run *first, *last;     /* fresh runs, in order */
-    run *retry;            /* failed runs by not_before */
+    run *first, *last; /* fresh runs, in order */
+    run *retry;        /* failed runs by not_before */
     uint32_t in_flight;
-    double window;         /* how many may be under way: AIMD */
+    double window; /* how many may be under way: AIMD */
     uint64_t queued_records, queued_bytes;
-    int64_t oldest_ns;     /* when the head of the queue came in */
+    int64_t oldest_ns; /* when the head of the queue came in */
     int64_t idle_since_ns;
-    int64_t slowed_ns;     /* last halving */
+    int64_t slowed_ns; /* last halving */
 } group;
 
 struct batcher {
@@ -39,8 +39,8 @@ struct batcher {
     failures *failures;
     counters *counters;
     template_set templates;
-    bool ordered;   /* one request at a time: a retry holds back what follows */
-    bool buffered;  /* the sink copies: outside in-flight adaption */
+    bool ordered;  /* one request at a time: a retry holds back what follows */
+    bool buffered; /* the sink copies: outside in-flight adaption */
     bool headers, meta;
     uint32_t max_records;
     uint64_t max_bytes;
@@ -572,10 +572,13 @@ static verdict judge(weir_status status, const weir_error *error) {
     switch (status) {
     case WEIR_E_IO:
     case WEIR_E_TIMEOUT:
-    case WEIR_E_THROTTLED: return VERDICT_RETRY;
+    case WEIR_E_THROTTLED:
+        return VERDICT_RETRY;
     case WEIR_E_DATA:
-    case WEIR_E_TOO_LARGE: return VERDICT_RECORD;
-    default: return VERDICT_FATAL;
+    case WEIR_E_TOO_LARGE:
+        return VERDICT_RECORD;
+    default:
+        return VERDICT_FATAL;
     }
 }
 
@@ -588,8 +591,7 @@ static int64_t backoff_ns(batcher *b, uint32_t attempt, int64_t retry_after_ms) 
     int64_t wait = ceiling;
     if (retry->jitter) {
         weir_ctx *ctx = &b->sink->head.abi;
-        const weir_host_random *random =
-            ctx->host->get_extension(ctx->host, WEIR_HOST_RANDOM);
+        const weir_host_random *random = ctx->host->get_extension(ctx->host, WEIR_HOST_RANDOM);
         wait = (int64_t)((double)(random->u64(ctx) >> 11) * 0x1p-53 * (double)ceiling);
     }
     int64_t floor = retry_after_ms * CLOCK_NS_PER_MS;
@@ -677,8 +679,8 @@ static void adapt(batcher *b, group *g, bool throttled, int64_t now) {
     }
 }
 
-static weir_status settle_failed_rows(batcher *b, request *r, const completion *c,
-                                      int64_t again_ns, weir_error *err) {
+static weir_status settle_failed_rows(batcher *b, request *r, const completion *c, int64_t again_ns,
+                                      weir_error *err) {
     for (uint32_t f = 0; f < c->failed_count; f++) {
         uint32_t row;
         if (c->failed_index[f] >= r->records) {

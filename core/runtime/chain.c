@@ -31,7 +31,7 @@ struct chain {
     struct runtime *rt;
     batch_home *home;
     const plan_stage *stage;
-    op *ops;      /* stage->op_count, by plan index */
+    op *ops;           /* stage->op_count, by plan index */
     decoder *decoders; /* [0] the source's, then one an input edge; coder NULL = no decoding */
     uint32_t decoder_count;
     const plan_edge *parked_from;
@@ -51,8 +51,9 @@ static weir_status build_op(chain *c, const plan_op *shape, uint32_t task, wake 
     op *o = &c->ops[shape->index];
     o->plan = shape;
     o->counters = runtime_counters(c->rt, shape->node);
-    o->failures = failures_new(shape->node, c->home,
-                               runtime_dead_letter_outlet(c->stage, outlets, shape->node), o->counters);
+    o->failures =
+        failures_new(shape->node, c->home,
+                     runtime_dead_letter_outlet(c->stage, outlets, shape->node), o->counters);
     o->ops = calloc(shape->op_count + 1, sizeof(op *));
     o->outlets = calloc(shape->edge_count + 1, sizeof(outlet *));
     if (o->failures == NULL || o->ops == NULL || o->outlets == NULL) {
@@ -62,8 +63,9 @@ static weir_status build_op(chain *c, const plan_op *shape, uint32_t task, wake 
         o->outlets[e] = outlet_of(c->stage, outlets, shape->edges[e]);
     }
     if (shape->node->kind == WEIR_KIND_TRANSFORM) {
-        o->transform = instance_new(c->rt, c->home, shape->node->component, shape->node,
-                                    &shape->node->options, NULL, task, c->stage->parallelism, w, err);
+        o->transform =
+            instance_new(c->rt, c->home, shape->node->component, shape->node, &shape->node->options,
+                         NULL, task, c->stage->parallelism, w, err);
         if (o->transform == NULL) return error_status(err);
     }
     for (size_t k = 0; k < shape->op_count; k++) {
@@ -218,8 +220,8 @@ static void apply_fail(weir_apply *args, uint32_t record, weir_status status, we
     if (call->failed != WEIR_OK) return;
     error_clear(call->chain->why);
     error_set(call->chain->why, status, WEIR_ERR_PER_RECORD, "%.*s", STR_FMT(text));
-    call->failed = failures_record(call->op->failures, args->batch, record, call->chain->why, 1,
-                                   call->err);
+    call->failed =
+        failures_record(call->op->failures, args->batch, record, call->chain->why, 1, call->err);
 }
 
 static weir_status op_run(chain *c, op *o, const weir_batch *batch, weir_error *err) {
@@ -257,12 +259,13 @@ static void time_fail(void *opaque, uint32_t row) {
     error_set(call->chain->why, WEIR_E_DATA, WEIR_ERR_PER_RECORD,
               "event_time.field is absent or is no time in unit %s",
               (const char *[]){"auto", "s", "ms", "us", "iso8601"}[n->event_time.unit]);
-    call->failed = failures_record(call->failures, call->batch, row, call->chain->why, 1, call->err);
+    call->failed =
+        failures_record(call->failures, call->batch, row, call->chain->why, 1, call->err);
 }
 
 /* Fills the time column of a source stage; records without a time leave the batch. */
-static weir_status add_times(chain *c, failures *f, const weir_batch *batch,
-                             const weir_batch **out, weir_error *err) {
+static weir_status add_times(chain *c, failures *f, const weir_batch *batch, const weir_batch **out,
+                             weir_error *err) {
     uint32_t n = batch->rows->count;
     int64_t *times = malloc(n * sizeof *times);
     uint32_t *keep = NULL;

@@ -16,9 +16,9 @@ typedef struct chain chain;
 /* `outlets` are the task's, one for each of the stage's output edges in their order. */
 chain *chain_new(struct runtime *rt, batch_home *home, const plan_stage *stage, uint32_t task,
                  wake *w, outlet *const *outlets, weir_error *err);
-weir_status chain_open(chain *c, weir_error *err);  /* [task] */
-void chain_close(chain *c, uint32_t mode);          /* [task] */
-void chain_cancel(chain *c);                        /* [any] */
+weir_status chain_open(chain *c, weir_error *err); /* [task] */
+void chain_close(chain *c, uint32_t mode);         /* [task] */
+void chain_cancel(chain *c);                       /* [any] */
 void chain_free(chain *c);
 
 /* Sends one batch through; takes over the reference. `from` is the edge it came by, NULL for the

@@ -11,7 +11,7 @@
 struct coder {
     instance *serde;
     batch_home *home;
-    weir_error *why; /* of one record */
+    weir_error *why;   /* of one record */
     uint32_t *dropped; /* rows the last encode gave up */
     uint32_t dropped_count, dropped_cap;
 };
@@ -74,7 +74,8 @@ static weir_status report(coder *c, failures *f, const weir_batch *batch, uint32
 static void decode_fail(weir_decode *args, uint32_t record, weir_status status, weir_str text) {
     decode_call *call = (decode_call *)(void *)args;
     if (call->failed != WEIR_OK) return;
-    call->failed = report(call->coder, call->failures, args->batch, record, status, text, call->err);
+    call->failed =
+        report(call->coder, call->failures, args->batch, record, status, text, call->err);
 }
 
 weir_status coder_decode(coder *c, const weir_batch *batch, failures *f, const weir_batch **out,

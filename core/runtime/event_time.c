@@ -13,10 +13,17 @@
 static bool scaled(double number, time_unit unit, int64_t *out) {
     double factor = 1;
     switch (unit) {
-    case TIME_S: factor = 1e6; break;
-    case TIME_MS: factor = 1e3; break;
-    case TIME_US: factor = 1; break;
-    case TIME_ISO8601: return false;
+    case TIME_S:
+        factor = 1e6;
+        break;
+    case TIME_MS:
+        factor = 1e3;
+        break;
+    case TIME_US:
+        factor = 1;
+        break;
+    case TIME_ISO8601:
+        return false;
     case TIME_AUTO:
         factor = fabs(number) < AUTO_SECONDS_BELOW  ? 1e6
                  : fabs(number) < AUTO_MILLIS_BELOW ? 1e3
@@ -32,13 +39,13 @@ static bool scaled(double number, time_unit unit, int64_t *out) {
 /* Integers are scaled as integers: a double would lose microseconds after the year 2255. */
 static bool scaled_i64(int64_t number, time_unit unit, int64_t *out) {
     double size = fabs((double)number);
-    int64_t factor = unit == TIME_S                                       ? 1000000
-                     : unit == TIME_MS                                    ? 1000
-                     : unit == TIME_US                                    ? 1
-                     : unit == TIME_ISO8601                               ? 0
-                     : size < AUTO_SECONDS_BELOW                          ? 1000000
-                     : size < AUTO_MILLIS_BELOW                           ? 1000
-                                                                          : 1;
+    int64_t factor = unit == TIME_S              ? 1000000
+                     : unit == TIME_MS           ? 1000
+                     : unit == TIME_US           ? 1
+                     : unit == TIME_ISO8601      ? 0
+                     : size < AUTO_SECONDS_BELOW ? 1000000
+                     : size < AUTO_MILLIS_BELOW  ? 1000
+                                                 : 1;
     return factor != 0 && !__builtin_mul_overflow(number, factor, out);
 }
 
@@ -50,7 +57,8 @@ bool event_time_of(const weir_value *v, time_unit unit, int64_t *out) {
             return true;
         }
         return scaled_i64(v->as.i64, unit, out);
-    case WEIR_V_F64: return scaled(v->as.f64, unit, out);
+    case WEIR_V_F64:
+        return scaled(v->as.f64, unit, out);
     case WEIR_V_STRING: {
         double number;
         if (v->logical == WEIR_L_DECIMAL) {
@@ -59,7 +67,8 @@ bool event_time_of(const weir_value *v, time_unit unit, int64_t *out) {
         if (unit != TIME_AUTO && unit != TIME_ISO8601) return false;
         return str_to_time_us(weir_value_str(v), out);
     }
-    default: return false;
+    default:
+        return false;
     }
 }
 
@@ -68,9 +77,9 @@ void event_time_fill(const event_time_spec *spec, const weir_batch *batch, int64
     const weir_rows *rows = batch->rows;
     for (uint32_t row = 0; row < rows->count; row++) {
         if (spec->field.len > 0) {
-            const weir_value *v =
-                batch->tape != NULL ? path_find(weir_tape_root(batch->tape, row), &spec->field)
-                                    : NULL;
+            const weir_value *v = batch->tape != NULL
+                                      ? path_find(weir_tape_root(batch->tape, row), &spec->field)
+                                      : NULL;
             if (v == NULL || !event_time_of(v, spec->unit, &times[row])) {
                 times[row] = WEIR_TIME_NONE;
                 fail(opaque, row);

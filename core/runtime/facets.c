@@ -262,7 +262,8 @@ static weir_status format_get(weir_ctx *ctx, weir_format *out) {
 static const weir_host_format format_facet = {.struct_size = sizeof format_facet,
                                               .get = format_get};
 
-/* ---- metrics/1: counters reach the log at debug level; exporting them is the serve module's ---- */
+/* ---- metrics/1: counters reach the log at debug level; exporting them is the serve module's ----
+ */
 
 static void metrics_counter_add(weir_ctx *ctx, const char *name, uint64_t delta) {
     instance *i = instance_of(ctx);
@@ -296,9 +297,8 @@ static weir_status random_bytes(weir_ctx *ctx, void *out, uint64_t size) {
     return os_random(out, size) ? WEIR_OK : WEIR_E_IO;
 }
 
-static const weir_host_random random_facet = {.struct_size = sizeof random_facet,
-                                              .u64 = random_u64,
-                                              .bytes = random_bytes};
+static const weir_host_random random_facet = {
+    .struct_size = sizeof random_facet, .u64 = random_u64, .bytes = random_bytes};
 
 /* ---- memory/1 ---- */
 
@@ -313,9 +313,8 @@ static void memory_release(weir_ctx *ctx, uint64_t bytes) {
     batch_home_uncharge(instance_of(ctx)->head.home, bytes);
 }
 
-static const weir_host_memory memory_facet = {.struct_size = sizeof memory_facet,
-                                              .reserve = memory_reserve,
-                                              .release = memory_release};
+static const weir_host_memory memory_facet = {
+    .struct_size = sizeof memory_facet, .reserve = memory_reserve, .release = memory_release};
 
 /* ---- the host table ---- */
 

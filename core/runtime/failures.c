@@ -140,7 +140,8 @@ weir_status failures_record(failures *f, const weir_batch *batch, uint32_t row,
     if (f->node->on_error == ON_ERROR_FAIL) {
         error_copy(err, why);
         error_prefix(err, "%.*s: %s", STR_FMT(f->node->name), where);
-        error_hint(err, "repair the input, or set on_error of node %.*s to skip or {dead_letter: NODE}",
+        error_hint(err,
+                   "repair the input, or set on_error of node %.*s to skip or {dead_letter: NODE}",
                    STR_FMT(f->node->name));
         return error_status(err);
     }
@@ -161,8 +162,8 @@ weir_status failures_record(failures *f, const weir_batch *batch, uint32_t row,
     }
     if (f->builder == NULL) {
         f->builder = batch_begin(f->home, 16, WEIR_COL_KEY | WEIR_COL_TIME);
-        size_t len = batch->split.len < sizeof f->split_text ? batch->split.len
-                                                             : sizeof f->split_text;
+        size_t len =
+            batch->split.len < sizeof f->split_text ? batch->split.len : sizeof f->split_text;
         if (len > 0) memcpy(f->split_text, batch->split.ptr, len);
         f->split = str_make(f->split_text, len);
     }

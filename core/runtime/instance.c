@@ -84,10 +84,18 @@ weir_status instance_open(instance *i, uint32_t role, weir_open *args, weir_erro
     args->error = err;
     weir_status status;
     switch (i->bound->note->kind) {
-    case WEIR_KIND_SOURCE: status = i->bound->ops.source.open(i->self, args); break;
-    case WEIR_KIND_SINK: status = i->bound->ops.sink.open(i->self, args); break;
-    case WEIR_KIND_SERDE: status = i->bound->ops.serde.open(i->self, args); break;
-    default: status = i->bound->ops.transform.open(i->self, args); break;
+    case WEIR_KIND_SOURCE:
+        status = i->bound->ops.source.open(i->self, args);
+        break;
+    case WEIR_KIND_SINK:
+        status = i->bound->ops.sink.open(i->self, args);
+        break;
+    case WEIR_KIND_SERDE:
+        status = i->bound->ops.serde.open(i->self, args);
+        break;
+    default:
+        status = i->bound->ops.transform.open(i->self, args);
+        break;
     }
     if (status == WEIR_OK) {
         i->opened = true;
@@ -103,10 +111,18 @@ weir_status instance_close(instance *i, uint32_t mode, int64_t deadline_ns, weir
     weir_close args = {sizeof args, mode, deadline_ns, err};
     weir_status status;
     switch (i->bound->note->kind) {
-    case WEIR_KIND_SOURCE: status = i->bound->ops.source.close(i->self, &args); break;
-    case WEIR_KIND_SINK: status = i->bound->ops.sink.close(i->self, &args); break;
-    case WEIR_KIND_SERDE: status = i->bound->ops.serde.close(i->self, &args); break;
-    default: status = i->bound->ops.transform.close(i->self, &args); break;
+    case WEIR_KIND_SOURCE:
+        status = i->bound->ops.source.close(i->self, &args);
+        break;
+    case WEIR_KIND_SINK:
+        status = i->bound->ops.sink.close(i->self, &args);
+        break;
+    case WEIR_KIND_SERDE:
+        status = i->bound->ops.serde.close(i->self, &args);
+        break;
+    default:
+        status = i->bound->ops.transform.close(i->self, &args);
+        break;
     }
     if (status != WEIR_OK) error_prefix(err, "%s: close", i->where);
     return status;
@@ -114,10 +130,18 @@ weir_status instance_close(instance *i, uint32_t mode, int64_t deadline_ns, weir
 
 void instance_cancel(instance *i) {
     switch (i->bound->note->kind) {
-    case WEIR_KIND_SOURCE: i->bound->ops.source.cancel(i->self); break;
-    case WEIR_KIND_SINK: i->bound->ops.sink.cancel(i->self); break;
-    case WEIR_KIND_SERDE: i->bound->ops.serde.cancel(i->self); break;
-    default: i->bound->ops.transform.cancel(i->self); break;
+    case WEIR_KIND_SOURCE:
+        i->bound->ops.source.cancel(i->self);
+        break;
+    case WEIR_KIND_SINK:
+        i->bound->ops.sink.cancel(i->self);
+        break;
+    case WEIR_KIND_SERDE:
+        i->bound->ops.serde.cancel(i->self);
+        break;
+    default:
+        i->bound->ops.transform.cancel(i->self);
+        break;
     }
 }
 

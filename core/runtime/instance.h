@@ -25,10 +25,10 @@ typedef struct completion {
     uint64_t token;
     weir_status status;
     int64_t retry_after_ms;
-    weir_error *error;       /* of the request, may be NULL */
+    weir_error *error; /* of the request, may be NULL */
     uint32_t failed_count;
     uint32_t error_count;
-    uint32_t *failed_index;  /* one allocation with the rest */
+    uint32_t *failed_index; /* one allocation with the rest */
     weir_status *failed_status;
     uint32_t *failed_error;
     weir_error **errors;
@@ -47,7 +47,7 @@ typedef struct instance {
     char component[64];          /* selects the log level */
     wake *wake;                  /* of the task that drives it */
     bool opened;
-    weir_error *error; /* scratch for one call at a time */
+    weir_error *error;       /* scratch for one call at a time */
     _Atomic uint64_t random; /* state of random/1's generator */
 
     pthread_mutex_t lock;
@@ -56,8 +56,8 @@ typedef struct instance {
     weir_status flush_status;
     weir_error *flush_error;
     /* Evaluates template columns of the request under way: set by the batcher. */
-    weir_status (*template_column)(struct instance *i, const weir_request *request,
-                                   const char *key, const char *entry, const weir_column **out);
+    weir_status (*template_column)(struct instance *i, const weir_request *request, const char *key,
+                                   const char *entry, const weir_column **out);
     void *template_owner;
 } instance;
 

@@ -21,9 +21,9 @@ struct outlet {
     batch_home *home;
     lane *lanes;
     uint32_t count;
-    uint32_t turn;       /* round robin */
-    uint64_t waiting;    /* items over all lanes */
-    template_eval *key;  /* EXCHANGE_KEY */
+    uint32_t turn;      /* round robin */
+    uint64_t waiting;   /* items over all lanes */
+    template_eval *key; /* EXCHANGE_KEY */
 };
 
 outlet *outlet_new(const plan_edge *edge, batch_home *home, const template_env *env) {
@@ -141,9 +141,14 @@ weir_status outlet_send(outlet *o, const weir_batch *batch, weir_error *err) {
     uint32_t l = 0;
     if (o->count > 1) {
         switch (o->edge->exchange) {
-        case EXCHANGE_SPLIT: l = (uint32_t)(map_hash(batch->split) % o->count); break;
-        case EXCHANGE_ROUND_ROBIN: l = o->turn++ % o->count; break;
-        case EXCHANGE_KEY: return send_by_key(o, batch, err);
+        case EXCHANGE_SPLIT:
+            l = (uint32_t)(map_hash(batch->split) % o->count);
+            break;
+        case EXCHANGE_ROUND_ROBIN:
+            l = o->turn++ % o->count;
+            break;
+        case EXCHANGE_KEY:
+            return send_by_key(o, batch, err);
         }
     }
     return lane_put(o, &o->lanes[l], (channel_item){ITEM_BATCH, batch, NULL}, err);

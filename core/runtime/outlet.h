@@ -1,9 +1,9 @@
 /*
  * core/runtime/outlet.h - the producer's end of an edge: one task, all tasks of the next stage.
  *
- * Chooses the channel (by split, round robin, or key), and keeps in order what a channel had no slot
- * for. A task asks outlet_room before it asks its plugin for more; what a plugin emits beyond that
- * waits here, bounded by what one call can produce.
+ * Chooses the channel (by split, round robin, or key), and keeps in order what a channel had no
+ * slot for. A task asks outlet_room before it asks its plugin for more; what a plugin emits beyond
+ * that waits here, bounded by what one call can produce.
  */
 #ifndef WEIR_RUNTIME_OUTLET_H
 #define WEIR_RUNTIME_OUTLET_H

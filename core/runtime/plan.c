@@ -76,8 +76,7 @@ static plan_stage *new_stage(maker *m, stage_kind kind, const node *n) {
 
 /* A transform runs in the stage of its only input if nothing has to move between threads for it. */
 static bool fuses(const maker *m, const node *n) {
-    return n->kind == WEIR_KIND_TRANSFORM && n->input_count == 1 &&
-           n->exchange == EXCHANGE_SPLIT &&
+    return n->kind == WEIR_KIND_TRANSFORM && n->input_count == 1 && n->exchange == EXCHANGE_SPLIT &&
            n->parallelism == m->stage_of[n->inputs[0]->index]->parallelism;
 }
 
@@ -270,8 +269,8 @@ static void choose_decoding(maker *m, plan_stage *s) {
              say(m, "%.*s, but source %.*s gives raw bytes", str_of(why), source->name));
         return;
     }
-    /* Behind exchanges that spread records anyway, decoding moves with them, so that it can use more
-     * threads than there are splits. */
+    /* Behind exchanges that spread records anyway, decoding moves with them, so that it can use
+     * more threads than there are splits. */
     bool behind = why != NULL && s->root->op_count == 0 && s->root->edge_count > 0 &&
                   source->event_time.field.len == 0 && !key_fields;
     for (size_t e = 0; e < s->root->edge_count; e++) {
@@ -303,7 +302,8 @@ static void choose_decoding(maker *m, plan_stage *s) {
         if (!m->reaches[source->index][i]) continue;
         const node *n = p->nodes[i];
         const note_component *described = component_note(n->component);
-        for (size_t k = 0; k < described->needs_meta_count; k++) names[count++] = described->needs_meta[k];
+        for (size_t k = 0; k < described->needs_meta_count; k++)
+            names[count++] = described->needs_meta[k];
         size_t left = 16;
         for (size_t o = 0; o < n->options.count; o++) {
             const template_program *t = n->options.values[o].tmpl;
@@ -381,18 +381,19 @@ static void share_memory(maker *m) {
     p->channel_count = (uint32_t)channels;
     if (floors > budget) {
         char text[160], hint[160];
-        snprintf(text, sizeof text,
-                 "settings.memory is %llu KiB, but the pipeline's tasks and channels are guaranteed "
-                 "%llu KiB",
-                 (unsigned long long)(budget / KIB), (unsigned long long)(floors / KIB));
+        snprintf(
+            text, sizeof text,
+            "settings.memory is %llu KiB, but the pipeline's tasks and channels are guaranteed "
+            "%llu KiB",
+            (unsigned long long)(budget / KIB), (unsigned long long)(floors / KIB));
         snprintf(hint, sizeof hint, "set settings.memory to %lluMiB or more, or lower parallelism",
                  (unsigned long long)((floors + MIB - 1) / MIB));
         fail(m, "memory-floor", (place){m->pipeline->file, 0, 0},
              arena_str(m->memory, str_of(hint)).ptr, text);
         return;
     }
-    /* Half of what is not guaranteed goes to channels, a quarter to the queues of sinks; the rest is
-     * for what one poll brings beyond its room, and for decoding and encoding. */
+    /* Half of what is not guaranteed goes to channels, a quarter to the queues of sinks; the rest
+     * is for what one poll brings beyond its room, and for decoding and encoding. */
     uint64_t rest = budget - floors;
     for (size_t e = 0; e < p->edge_count; e++) {
         uint64_t bytes = FLOOR_CHANNEL + rest / 2 / (channels > 0 ? channels : 1);

@@ -56,12 +56,12 @@ struct plan_stage {
     stage_kind kind;
     uint32_t index;
     uint32_t parallelism;
-    const node *node;     /* the source, the first transform, or the sink */
+    const node *node; /* the source, the first transform, or the sink */
     plan_op *root;
     uint32_t op_count;
-    bool decode;          /* STAGE_SOURCE: decode right after poll */
+    bool decode; /* STAGE_SOURCE: decode right after poll */
     const char *decode_why;
-    bool need_time;       /* STAGE_SOURCE: fill the time column */
+    bool need_time;              /* STAGE_SOURCE: fill the time column */
     const char *const *meta_ptr; /* STAGE_SOURCE: metadata columns wanted downstream */
     const uint32_t *meta_len;
     uint32_t meta_count;
@@ -72,7 +72,7 @@ struct plan_stage {
     sink_encoding encoding; /* STAGE_SINK */
     const char *encoding_why;
     uint64_t buffered_bytes; /* STAGE_SINK: bytes waiting in the batcher before back pressure */
-    uint64_t floor_bytes;   /* guaranteed to each of its tasks */
+    uint64_t floor_bytes;    /* guaranteed to each of its tasks */
 };
 
 typedef struct plan {
@@ -83,7 +83,7 @@ typedef struct plan {
     size_t edge_count;
     uint32_t task_count;
     uint32_t channel_count;
-    uint64_t floor_bytes; /* sum over instances and channels */
+    uint64_t floor_bytes;    /* sum over instances and channels */
     delivery_kind guarantee; /* what the whole pipeline gives in this version */
     const char *guarantee_why;
 } plan;

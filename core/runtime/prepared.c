@@ -105,8 +105,8 @@ weir_status template_set_prepare(const template_set *set, batch_home *home, fail
     if (p->memory == NULL) goto no_memory;
     p->count = (*batch)->rows->count;
     p->columns = arena_array(p->memory, set->count, sizeof *p->columns);
-    fail_call call = {f, *batch, arena_array(p->memory, p->count, sizeof(bool)), false, WEIR_OK,
-                      err};
+    fail_call call = {f,     *batch,  arena_array(p->memory, p->count, sizeof(bool)),
+                      false, WEIR_OK, err};
     if (p->columns == NULL || call.bad == NULL) goto no_memory;
     for (uint32_t s = 0; s < set->count && status == WEIR_OK; s++) {
         status = template_eval_column(set->slots[s].eval, *batch, p->memory, &p->columns[s],

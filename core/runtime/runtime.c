@@ -142,8 +142,7 @@ static void on_memory_room(void *opaque) {
 void runtime_drain(runtime *rt) {
     int phase = atomic_load(&rt->phase);
     while (phase < PHASE_DRAINING &&
-           !atomic_compare_exchange_weak(&rt->phase, &phase, PHASE_DRAINING)) {
-    }
+           !atomic_compare_exchange_weak(&rt->phase, &phase, PHASE_DRAINING)) {}
     wake_everybody(rt);
 }
 
@@ -175,17 +174,23 @@ void runtime_abandon(runtime *rt, weir_status status, const char *why) {
 
 static weir_status task_open(task *t, weir_error *err) {
     switch (t->stage->kind) {
-    case STAGE_SOURCE: return source_task_open(t, err);
-    case STAGE_WORKER: return chain_open(t->chain, err);
-    default: return sink_task_open(t, err);
+    case STAGE_SOURCE:
+        return source_task_open(t, err);
+    case STAGE_WORKER:
+        return chain_open(t->chain, err);
+    default:
+        return sink_task_open(t, err);
     }
 }
 
 static weir_status task_loop(task *t, weir_error *err) {
     switch (t->stage->kind) {
-    case STAGE_SOURCE: return source_task_loop(t, err);
-    case STAGE_WORKER: return worker_task_loop(t, err);
-    default: return sink_task_loop(t, err);
+    case STAGE_SOURCE:
+        return source_task_loop(t, err);
+    case STAGE_WORKER:
+        return worker_task_loop(t, err);
+    default:
+        return sink_task_loop(t, err);
     }
 }
 
@@ -233,7 +238,8 @@ static void *task_main(void *argument) {
 }
 
 /* Threads are born with all signals blocked: signals are the control thread's. */
-static weir_status spawn(pthread_t *thread, void *(*body)(void *), void *argument, weir_error *err) {
+static weir_status spawn(pthread_t *thread, void *(*body)(void *), void *argument,
+                         weir_error *err) {
     sigset_t all, before;
     sigfillset(&all);
     pthread_sigmask(SIG_SETMASK, &all, &before);

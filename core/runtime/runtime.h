@@ -42,7 +42,7 @@ counters *runtime_counters(runtime *rt, const node *n); /* [any] */
 splits *runtime_splits(runtime *rt, const node *n);
 uint64_t runtime_memory_used(const runtime *rt);
 uint64_t runtime_memory_peak(const runtime *rt);
-int64_t runtime_ready_ns(const runtime *rt);        /* mono, when all tasks were open; 0 = not yet */
+int64_t runtime_ready_ns(const runtime *rt); /* mono, when all tasks were open; 0 = not yet */
 int64_t runtime_first_record_ns(const runtime *rt); /* mono, 0 = none yet */
 bool runtime_draining(const runtime *rt);           /* [any] */
 

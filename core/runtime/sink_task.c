@@ -31,8 +31,8 @@ weir_status sink_task_open(task *t, weir_error *err) {
         if (t->decoders[i] != NULL) status = coder_open(t->decoders[i], err);
     }
     if (status != WEIR_OK) return status;
-    t->batcher = batcher_new(t->stage, t->main, &t->limits, t->failures,
-                             runtime_counters(t->rt, n), runtime_template_env(), err);
+    t->batcher = batcher_new(t->stage, t->main, &t->limits, t->failures, runtime_counters(t->rt, n),
+                             runtime_template_env(), err);
     return t->batcher != NULL ? WEIR_OK : error_status(err);
 }
 
@@ -64,7 +64,8 @@ static weir_status take_batch(task *t, const plan_edge *from, const weir_batch *
         const weir_batch *decoded = NULL;
         do {
             status = coder_decode(decoder, batch, t->failures, &decoded, err);
-            if (status == WEIR_AGAIN) wake_wait(&t->wake, clock_mono_ns(&clock_system) + SERVICE_DEFAULT_NS);
+            if (status == WEIR_AGAIN)
+                wake_wait(&t->wake, clock_mono_ns(&clock_system) + SERVICE_DEFAULT_NS);
         } while (status == WEIR_AGAIN && !runtime_stopping(t->rt));
         if (status == WEIR_AGAIN) batch_release(batch);
         if (status != WEIR_OK || decoded == NULL) return status == WEIR_AGAIN ? WEIR_OK : status;
@@ -89,7 +90,8 @@ static weir_status take_batch(task *t, const plan_edge *from, const weir_batch *
         bool lines = t->stage->node->format.framing == FRAMING_LINES;
         do {
             status = coder_encode(t->encoder, batch, lines, t->failures, &encoded, err);
-            if (status == WEIR_AGAIN) wake_wait(&t->wake, clock_mono_ns(&clock_system) + SERVICE_DEFAULT_NS);
+            if (status == WEIR_AGAIN)
+                wake_wait(&t->wake, clock_mono_ns(&clock_system) + SERVICE_DEFAULT_NS);
         } while (status == WEIR_AGAIN && !runtime_stopping(t->rt));
         if (status == WEIR_AGAIN) batch_release(batch);
         if (status != WEIR_OK || encoded == NULL) {
@@ -115,7 +117,8 @@ static weir_status take_items(task *t, weir_error *err) {
         }
         weir_status status = take_batch(t, from, item.batch, err);
         if (status != WEIR_OK) return status;
-        /* Written at once while the sink is idle: what gathers meanwhile becomes larger requests. */
+        /* Written at once while the sink is idle: what gathers meanwhile becomes larger requests.
+         */
         status = batcher_pump(t->batcher, false, err);
         if (status != WEIR_OK) return status;
     }
@@ -190,9 +193,10 @@ static weir_status flush_all(task *t, weir_error *err) {
         }
         int64_t wait = retry->base_ns;
         for (uint32_t f = 1; f < failures_in_a_row && wait < retry->max_ns; f++) wait *= 2;
-        log_write(WEIR_LOG_WARN, t->main->component, "%s: flush: %s; trying again",
-                  t->main->where, error_text(err));
-        int64_t until = clock_mono_ns(&clock_system) + (wait < retry->max_ns ? wait : retry->max_ns);
+        log_write(WEIR_LOG_WARN, t->main->component, "%s: flush: %s; trying again", t->main->where,
+                  error_text(err));
+        int64_t until =
+            clock_mono_ns(&clock_system) + (wait < retry->max_ns ? wait : retry->max_ns);
         while (!runtime_stopping(t->rt) && clock_mono_ns(&clock_system) < until) {
             wake_wait(&t->wake, until);
         }

@@ -89,7 +89,8 @@ static weir_status handle_event(source_state *s, const weir_event *event, weir_e
         if (status != WEIR_OK) return status;
         return splits_finished(t->splits, event->split, event->children, event->child_count, err);
     }
-    case WEIR_EVENT_SCHEMA: return WEIR_OK; /* decoding is per record; nothing to prepare */
+    case WEIR_EVENT_SCHEMA:
+        return WEIR_OK; /* decoding is per record; nothing to prepare */
     default:
         return error_set(err, WEIR_E_UNSUPPORTED, WEIR_ERR_FATAL,
                          "%s: the source assigns splits itself (event %u), which needs "
@@ -103,8 +104,8 @@ static weir_status handle_failure(source_state *s, weir_status status, weir_erro
     task *t = s->task;
     const retry_spec *retry = &t->stage->node->retry;
     uint32_t flags = error_flags(err);
-    bool transient = (flags & WEIR_ERR_RETRYABLE) != 0 || status == WEIR_E_TIMEOUT ||
-                     status == WEIR_E_THROTTLED;
+    bool transient =
+        (flags & WEIR_ERR_RETRYABLE) != 0 || status == WEIR_E_TIMEOUT || status == WEIR_E_THROTTLED;
     if ((flags & (WEIR_ERR_FATAL | WEIR_ERR_CONFIG)) != 0) transient = false;
     if (!transient || ++s->failures >= retry->attempts) {
         error_prefix(err, "%s", t->main->where);
@@ -153,14 +154,19 @@ static weir_status poll_once(source_state *s, bool room, weir_error *err) {
     if (s->can_wake) wake_leave(&t->wake);
     s->serviced_ns = now;
     switch (status) {
-    case WEIR_OK: return handle_batch(s, args.batch, err);
-    case WEIR_EVENT: return handle_event(s, args.event, err);
-    case WEIR_AGAIN: rest(s, &args, now); return WEIR_OK;
+    case WEIR_OK:
+        return handle_batch(s, args.batch, err);
+    case WEIR_EVENT:
+        return handle_event(s, args.event, err);
+    case WEIR_AGAIN:
+        rest(s, &args, now);
+        return WEIR_OK;
     case WEIR_END:
         s->ended = true;
         splits_task_ended(t->splits, t->index);
         return WEIR_OK;
-    default: return handle_failure(s, status, err);
+    default:
+        return handle_failure(s, status, err);
     }
 }
 

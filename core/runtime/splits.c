@@ -36,7 +36,7 @@ struct splits {
         wake *wake;
         bool changed;
         uint32_t active;
-    } *task;
+    } * task;
 };
 
 struct weir_split_list {
@@ -79,7 +79,8 @@ static weir_split *split_copy(arena *memory, const weir_split *from) {
     to->id = arena_str(memory, shadow.id);
     to->private_bytes = arena_str(memory, shadow.private_bytes);
     to->position = arena_str(memory, shadow.position);
-    if (to->id.ptr == NULL || to->private_bytes.ptr == NULL || to->position.ptr == NULL) return NULL;
+    if (to->id.ptr == NULL || to->private_bytes.ptr == NULL || to->position.ptr == NULL)
+        return NULL;
     for (uint32_t p = 0; p < shadow.parent_count; p++) {
         weir_str parent = arena_str(memory, str_make(shadow.parent_ptr[p], shadow.parent_len[p]));
         if (parent.ptr == NULL) return NULL;
@@ -166,8 +167,7 @@ static weir_status add_entry(splits *s, const weir_split *split, uint32_t *added
         return WEIR_E_NOMEM;
     }
     for (uint32_t p = 0; p < split->parent_count; p++) {
-        e->parents[p] =
-            arena_str(s->memory, str_make(split->parent_ptr[p], split->parent_len[p]));
+        e->parents[p] = arena_str(s->memory, str_make(split->parent_ptr[p], split->parent_len[p]));
         if (e->parents[p].ptr == NULL) return WEIR_E_NOMEM;
     }
     e->parent_count = split->parent_count;

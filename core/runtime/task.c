@@ -15,9 +15,8 @@ static weir_status init_sink(task *t, weir_error *err) {
     const node *n = t->stage->node;
     batch_home *home = runtime_home(t->rt);
     uint32_t parallelism = t->stage->parallelism;
-    t->failures =
-        failures_new(n, home, runtime_dead_letter_outlet(t->stage, t->outlets, n),
-                     runtime_counters(t->rt, n));
+    t->failures = failures_new(n, home, runtime_dead_letter_outlet(t->stage, t->outlets, n),
+                               runtime_counters(t->rt, n));
     t->decoders = calloc(t->stage->input_count + 1, sizeof *t->decoders);
     if (t->failures == NULL || t->decoders == NULL) {
         return error_set(err, WEIR_E_NOMEM, 0, "out of memory");
@@ -54,8 +53,8 @@ weir_status task_init(task *t, struct runtime *rt, const plan_stage *stage, uint
     }
     if (stage->kind != STAGE_WORKER) {
         const node *n = stage->node;
-        t->main = instance_new(rt, runtime_home(rt), n->component, n, &n->options, &n->format, index,
-                               stage->parallelism, &t->wake, err);
+        t->main = instance_new(rt, runtime_home(rt), n->component, n, &n->options, &n->format,
+                               index, stage->parallelism, &t->wake, err);
         if (t->main == NULL) return error_status(err);
         t->wake.hook = wake_plugin;
         t->wake.opaque = t->main;

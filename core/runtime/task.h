@@ -38,13 +38,13 @@ typedef struct task {
     bool started;
     inlet *inlets;
     uint32_t inlet_count;
-    uint32_t turn; /* inlet to look at first */
-    outlet **outlets; /* one for each of the stage's output edges */
-    instance *main;   /* the source's or the sink's; NULL in a worker */
-    chain *chain;     /* sources and workers */
-    splits *splits;   /* sources: shared by the node's tasks */
-    coder *encoder;   /* sinks that may have to encode */
-    coder **decoders; /* sinks: one an input edge of the stage, NULL where nothing is decoded */
+    uint32_t turn;      /* inlet to look at first */
+    outlet **outlets;   /* one for each of the stage's output edges */
+    instance *main;     /* the source's or the sink's; NULL in a worker */
+    chain *chain;       /* sources and workers */
+    splits *splits;     /* sources: shared by the node's tasks */
+    coder *encoder;     /* sinks that may have to encode */
+    coder **decoders;   /* sinks: one an input edge of the stage, NULL where nothing is decoded */
     failures *failures; /* sinks */
     batcher *batcher;   /* sinks, made by their open */
     weir_limits limits;

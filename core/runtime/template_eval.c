@@ -131,8 +131,8 @@ static void append_urlencoded(weir_str s, buf *out) {
 
 static void append_uuid(const template_env *env, buf *out) {
     uint64_t hi = env->random(env->opaque), lo = env->random(env->opaque);
-    hi = (hi & ~UINT64_C(0xf000)) | UINT64_C(0x4000);             /* version 4 */
-    lo = (lo & ~(UINT64_C(3) << 62)) | (UINT64_C(2) << 62);       /* RFC 4122 variant */
+    hi = (hi & ~UINT64_C(0xf000)) | UINT64_C(0x4000);       /* version 4 */
+    lo = (lo & ~(UINT64_C(3) << 62)) | (UINT64_C(2) << 62); /* RFC 4122 variant */
     buf_printf(out, "%08llx-%04llx-%04llx-%04llx-%012llx", (unsigned long long)(hi >> 32),
                (unsigned long long)(hi >> 16 & 0xffff), (unsigned long long)(hi & 0xffff),
                (unsigned long long)(lo >> 48), (unsigned long long)(lo & UINT64_C(0xffffffffffff)));
@@ -145,7 +145,9 @@ static bool append_part(template_eval *e, size_t index, const weir_batch *batch,
     const weir_rows *rows = batch->rows;
     weir_str text;
     switch (part->kind) {
-    case PART_LITERAL: buf_append_str(out, part->text); return true;
+    case PART_LITERAL:
+        buf_append_str(out, part->text);
+        return true;
     case PART_KEY:
         if (rows->key_ptr == NULL || rows->key_ptr[row] == NULL) return false;
         buf_append(out, rows->key_ptr[row], rows->key_len[row]);
@@ -165,7 +167,9 @@ static bool append_part(template_eval *e, size_t index, const weir_batch *batch,
         if (!rows_header(rows, row, part->text, &text)) return false;
         buf_append_str(out, text);
         return true;
-    case PART_SPLIT: buf_append_str(out, batch->split); return true;
+    case PART_SPLIT:
+        buf_append_str(out, batch->split);
+        return true;
     case PART_POSITION:
         if (!rows_header(rows, row, STR(WEIR_META_POSITION), &text)) return false;
         buf_append_str(out, text);
@@ -177,7 +181,9 @@ static bool append_part(template_eval *e, size_t index, const weir_batch *batch,
     case PART_NOW:
         append_time(&e->caches[index], part->text, e->env.wall_us(e->env.opaque), out);
         return true;
-    case PART_UUID: append_uuid(&e->env, out); return true;
+    case PART_UUID:
+        append_uuid(&e->env, out);
+        return true;
     case PART_RANDOM:
         buf_printf(out, "%llu", (unsigned long long)e->env.random(e->env.opaque));
         return true;
@@ -186,8 +192,8 @@ static bool append_part(template_eval *e, size_t index, const weir_batch *batch,
 }
 
 static weir_status missing(const template_eval *e, const template_part *part, weir_error *err) {
-    static const char *const what[] = {"literal", "key",      "value", "field", "header",
-                                       "split",   "position", "time",  "now",   "uuid", "random"};
+    static const char *const what[] = {"literal",  "key",  "value", "field", "header", "split",
+                                       "position", "time", "now",   "uuid",  "random"};
     error_set(err, WEIR_E_DATA, WEIR_ERR_PER_RECORD, "template \"%.*s\": the record has no %s %.*s",
               STR_FMT(e->program->source), what[part->kind],
               STR_FMT(part->kind == PART_HEADER ? part->text : str_of("")));

@@ -37,8 +37,8 @@ weir_status template_eval_row(template_eval *e, const weir_batch *batch, uint32_
 
 /* One text a record, for a whole batch. Equal neighbours share their bytes. */
 typedef struct text_column {
-    bool constant;      /* ptr[0], len[0] for every row */
-    const char **ptr;   /* NULL entry: the row failed */
+    bool constant;    /* ptr[0], len[0] for every row */
+    const char **ptr; /* NULL entry: the row failed */
     uint32_t *len;
 } text_column;
 

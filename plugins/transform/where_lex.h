@@ -8,7 +8,8 @@
 
 #define WORD_END 0u
 #define WORD_DOT 1u
-#define WORD_NAME 2u   /* letters, digits, _, bytes above 127; and, or, not, true, false, null too \
+#define WORD_NAME                                                                                  \
+    2u                 /* letters, digits, _, bytes above 127; and, or, not, true, false, null too \
                         */
 #define WORD_NUMBER 3u /* as in JSON */
 #define WORD_STRING 4u /* in double or single quotes; `text` still has its escapes */

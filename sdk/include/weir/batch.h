@@ -14,8 +14,8 @@
  *             +-----------------------------------------+  a read buffer, a Kafka message)
  *
  * Pointers are absolute, unaligned and not NUL-terminated. Whatever memory they point into is
- * attached to the batch together with the bytes it really holds, which are charged to the pipeline's
- * memory budget until the last reference goes.
+ * attached to the batch together with the bytes it really holds, which are charged to the
+ * pipeline's memory budget until the last reference goes.
  */
 #ifndef WEIR_BATCH_H
 #define WEIR_BATCH_H
@@ -47,8 +47,8 @@ extern "C" {
 #define WEIR_META_OBJECT "weir.object"
 
 /* One text column: metadata, or a template evaluated for each record. */
-#define WEIR_COLUMN_PLAIN 0u    /* ptr[i], len[i] for each row */
-#define WEIR_COLUMN_CONSTANT 1u /* ptr[0], len[0] for every row */
+#define WEIR_COLUMN_PLAIN 0u      /* ptr[i], len[i] for each row */
+#define WEIR_COLUMN_CONSTANT 1u   /* ptr[0], len[0] for every row */
 #define WEIR_COLUMN_DICTIONARY 2u /* ptr[index[i]], len[index[i]] */
 typedef struct weir_column {
     uint32_t struct_size;
@@ -95,9 +95,9 @@ typedef struct weir_batch {
     uint32_t flags;
     const weir_rows *rows;
     const weir_tape *tape; /* NULL until decoded */
-    weir_str split;        /* id of the split all records came from; may be empty behind an exchange */
-    weir_str resume;       /* the position to assign after this batch: opaque, ordered by memcmp */
-    int64_t lag_ms;        /* how far behind the end of the split, -1 = unknown */
+    weir_str split;  /* id of the split all records came from; may be empty behind an exchange */
+    weir_str resume; /* the position to assign after this batch: opaque, ordered by memcmp */
+    int64_t lag_ms;  /* how far behind the end of the split, -1 = unknown */
 } weir_batch;
 
 /* Positions are at most this long. */
@@ -206,8 +206,8 @@ typedef struct weir_host_tape {
     /* A schema handle: `type` ("avro", "json"), canonical text and a fingerprint of it, all copied.
      * The reference is the caller's. [any] */
     weir_schema *(*schema_new)(weir_ctx *ctx, weir_str type, weir_str text, weir_str fingerprint);
-    void (*schema_retain)(const weir_schema *schema);  /* [any] */
-    void (*schema_release)(const weir_schema *schema); /* [any] */
+    void (*schema_retain)(const weir_schema *schema);          /* [any] */
+    void (*schema_release)(const weir_schema *schema);         /* [any] */
     weir_str (*schema_type)(const weir_schema *schema);        /* [any] */
     weir_str (*schema_text)(const weir_schema *schema);        /* [any] */
     weir_str (*schema_fingerprint)(const weir_schema *schema); /* [any] */

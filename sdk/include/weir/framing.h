@@ -44,9 +44,9 @@ typedef struct weir_frames {
 
 /*
  * Finds complete records at the beginning of `bytes`, at most out->room of them; values point into
- * `bytes`. LINES: a record is complete with its '\n'. NONE: all of `bytes` is one record if there is
- * any. Returns WEIR_OK (count may be 0: more bytes are needed) or WEIR_E_TOO_LARGE if the very first
- * record is longer than `record_max`; records before an oversized one come out first.
+ * `bytes`. LINES: a record is complete with its '\n'. NONE: all of `bytes` is one record if there
+ * is any. Returns WEIR_OK (count may be 0: more bytes are needed) or WEIR_E_TOO_LARGE if the very
+ * first record is longer than `record_max`; records before an oversized one come out first.
  */
 weir_status weir_frame_split(uint32_t framing, weir_str bytes, uint64_t record_max,
                              weir_frames *out);
@@ -58,17 +58,17 @@ weir_status weir_frame_split(uint32_t framing, weir_str bytes, uint64_t record_m
  */
 typedef struct weir_gather {
     const weir_rows *rows;
-    struct iovec *iov;      /* in: the caller's, filled here */
-    char *staging;          /* in: the caller's, must stay untouched until the iovecs are written */
-    uint64_t staging_size;  /* in: at least WEIR_GATHER_STAGING_MIN */
-    uint64_t bytes_max;     /* in: the record that reaches it is the last one; 0 = no such limit */
-    uint32_t iov_max;       /* in: at least 4 */
-    uint32_t framing;       /* in: WEIR_FRAMING_* */
-    uint32_t row;           /* in: first row; out: first row that was not gathered */
-    uint32_t end;           /* in: one past the last row */
-    uint32_t iov_count;     /* out */
+    struct iovec *iov;     /* in: the caller's, filled here */
+    char *staging;         /* in: the caller's, must stay untouched until the iovecs are written */
+    uint64_t staging_size; /* in: at least WEIR_GATHER_STAGING_MIN */
+    uint64_t bytes_max;    /* in: the record that reaches it is the last one; 0 = no such limit */
+    uint32_t iov_max;      /* in: at least 4 */
+    uint32_t framing;      /* in: WEIR_FRAMING_* */
+    uint32_t row;          /* in: first row; out: first row that was not gathered */
+    uint32_t end;          /* in: one past the last row */
+    uint32_t iov_count;    /* out */
     uint32_t reserved;
-    uint64_t bytes;         /* out: sum over the iovecs */
+    uint64_t bytes; /* out: sum over the iovecs */
 } weir_gather;
 #define WEIR_GATHER_STAGING_MIN 4096u
 

@@ -20,18 +20,19 @@ extern "C" {
  * "weir.host.config/1": the options of the node, already resolved, typed, range-checked and with
  * defaults filled in, as plugin.json declares them. Keys are dotted paths ("roll.size"). A key that
  * is not declared is WEIR_E_NOT_FOUND, as is an option without value and default. Strings live as
- * long as the instance. A serde sees the keys of the node's `format`. The node's `retry` can be read
- * with get_i64 as "retry.attempts" (INT64_MAX = unlimited), "retry.base", "retry.max" and
+ * long as the instance. A serde sees the keys of the node's `format`. The node's `retry` can be
+ * read with get_i64 as "retry.attempts" (INT64_MAX = unlimited), "retry.base", "retry.max" and
  * "retry.timeout" (nanoseconds), by sources that repeat calls of their own.
  */
 typedef struct weir_host_config {
     uint32_t struct_size;
     uint32_t reserved;
-    weir_status (*get_str)(weir_ctx *ctx, const char *key, weir_str *out);     /* string enum template [any] */
-    weir_status (*get_i64)(weir_ctx *ctx, const char *key, int64_t *out);      /* int, size in bytes,
-                                                                duration in nanoseconds [any] */
-    weir_status (*get_f64)(weir_ctx *ctx, const char *key, double *out);       /* float [any] */
-    weir_status (*get_bool)(weir_ctx *ctx, const char *key, uint32_t *out);    /* [any] */
+    weir_status (*get_str)(weir_ctx *ctx, const char *key,
+                           weir_str *out); /* string enum template [any] */
+    weir_status (*get_i64)(weir_ctx *ctx, const char *key, int64_t *out);   /* int, size in bytes,
+                                                             duration in nanoseconds [any] */
+    weir_status (*get_f64)(weir_ctx *ctx, const char *key, double *out);    /* float [any] */
+    weir_status (*get_bool)(weir_ctx *ctx, const char *key, uint32_t *out); /* [any] */
     /* Lists, and maps whose keys are free (`properties.*`): entries by index. [any] */
     weir_status (*count)(weir_ctx *ctx, const char *key, uint32_t *out);
     weir_status (*entry)(weir_ctx *ctx, const char *key, uint32_t index, weir_str *name,
@@ -63,7 +64,8 @@ typedef struct weir_host_task {
     /* verdicts[i] is WEIR_VERDICT_* of committable i. [any] */
     void (*commit_done)(weir_ctx *ctx, uint64_t token, const uint32_t *verdicts, uint32_t count,
                         const weir_error *error);
-    /* Source: this split has nothing to read at present; it shall not hold back event time. [task] */
+    /* Source: this split has nothing to read at present; it shall not hold back event time. [task]
+     */
     void (*split_idle)(weir_ctx *ctx, weir_str split, uint32_t idle);
     /* Adds a split to an enumeration; copied. [control] */
     weir_status (*split_add)(weir_split_list *list, const weir_split *split);
@@ -124,8 +126,9 @@ typedef struct weir_host_metrics {
 typedef struct weir_host_random {
     uint32_t struct_size;
     uint32_t reserved;
-    uint64_t (*u64)(weir_ctx *ctx);                         /* not for secrets [any] */
-    weir_status (*bytes)(weir_ctx *ctx, void *out, uint64_t size); /* from the system's CSPRNG [any] */
+    uint64_t (*u64)(weir_ctx *ctx); /* not for secrets [any] */
+    weir_status (*bytes)(weir_ctx *ctx, void *out,
+                         uint64_t size); /* from the system's CSPRNG [any] */
 } weir_host_random;
 #define WEIR_HOST_RANDOM "weir.host.random/1"
 

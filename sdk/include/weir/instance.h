@@ -59,9 +59,9 @@ typedef struct weir_open {
     weir_str node;     /* name of the node in the manifest */
     uint32_t instance; /* 0 .. parallelism - 1 */
     uint32_t parallelism;
-    uint32_t attempt;        /* 0 on the first start, counts restarts */
-    uint32_t meta_count;     /* metadata columns that somebody downstream wants */
-    uint64_t restored_epoch; /* 0 = a fresh start */
+    uint32_t attempt;            /* 0 on the first start, counts restarts */
+    uint32_t meta_count;         /* metadata columns that somebody downstream wants */
+    uint64_t restored_epoch;     /* 0 = a fresh start */
     const char *const *meta_ptr; /* [meta_count] names, WEIR_META_* */
     const uint32_t *meta_len;
     const weir_blob *const *blobs; /* [blob_count] restored state for this instance */

@@ -63,12 +63,12 @@ typedef struct weir_create {
 
 /* Capabilities of a component: 0-31 are hints, a host may ignore them; 32-63 are requirements, a
  * host that does not know one refuses the component. */
-#define WEIR_CAP_BUFFERED (1ull << 0)     /* sink: copies what it keeps; outside in-flight adaption */
-#define WEIR_CAP_BOUNDED (1ull << 1)      /* source: may answer END */
-#define WEIR_CAP_REPLAYABLE (1ull << 2)   /* source: the same position gives the same records */
-#define WEIR_CAP_STREAM_FORMAT (1ull << 3)/* records are framed inside a byte stream */
-#define WEIR_CAP_IDEMPOTENT (1ull << 4)   /* sink: a repeated write has no further effect */
-#define WEIR_CAP_NEEDS_TAPE (1ull << 5)   /* transform: apply needs decoded rows */
+#define WEIR_CAP_BUFFERED (1ull << 0)   /* sink: copies what it keeps; outside in-flight adaption */
+#define WEIR_CAP_BOUNDED (1ull << 1)    /* source: may answer END */
+#define WEIR_CAP_REPLAYABLE (1ull << 2) /* source: the same position gives the same records */
+#define WEIR_CAP_STREAM_FORMAT (1ull << 3) /* records are framed inside a byte stream */
+#define WEIR_CAP_IDEMPOTENT (1ull << 4)    /* sink: a repeated write has no further effect */
+#define WEIR_CAP_NEEDS_TAPE (1ull << 5)    /* transform: apply needs decoded rows */
 
 /* In and out of `validate`: option rules that plugin.json cannot express. */
 typedef struct weir_validate {
@@ -92,9 +92,9 @@ typedef struct weir_component {
 /* What the entry function returns: static in the plugin. */
 typedef struct weir_plugin {
     uint32_t struct_size;
-    uint32_t abi_minor;  /* the WEIR_ABI_MINOR the plugin was built with */
-    const char *id;      /* reverse DNS, equal to plugin.json */
-    const char *version; /* equal to plugin.json */
+    uint32_t abi_minor;                      /* the WEIR_ABI_MINOR the plugin was built with */
+    const char *id;                          /* reverse DNS, equal to plugin.json */
+    const char *version;                     /* equal to plugin.json */
     const weir_component *const *components; /* [component_count] */
     uint32_t component_count;
     uint32_t reserved;

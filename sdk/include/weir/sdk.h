@@ -31,8 +31,8 @@ typedef struct weir_api {
 } weir_api;
 
 /*
- * The body of weir_plugin_entry_1: binds `host` (once, thread-safe) and answers `plugin`. Fails with
- * WEIR_E_INCOMPATIBLE if the host is older than `requires_minor`, WEIR_E_NOMEM if more than
+ * The body of weir_plugin_entry_1: binds `host` (once, thread-safe) and answers `plugin`. Fails
+ * with WEIR_E_INCOMPATIBLE if the host is older than `requires_minor`, WEIR_E_NOMEM if more than
  * eight hosts share the process. [loader]
  */
 weir_status weir_sdk_entry(const weir_host *host, const weir_plugin *plugin,
@@ -80,7 +80,8 @@ char *weir_str_dup(weir_ctx *ctx, weir_str s);
 
 /* ---- options: the declared default, 0 or "" when there is none ---- */
 weir_str weir_opt_str(weir_ctx *ctx, const char *key);
-int64_t weir_opt_i64(weir_ctx *ctx, const char *key); /* int, size in bytes, duration in ns, time in us */
+int64_t weir_opt_i64(weir_ctx *ctx,
+                     const char *key); /* int, size in bytes, duration in ns, time in us */
 double weir_opt_f64(weir_ctx *ctx, const char *key);
 int weir_opt_bool(weir_ctx *ctx, const char *key);
 int weir_opt_is(weir_ctx *ctx, const char *key, const char *value); /* enum */
@@ -91,8 +92,8 @@ weir_status weir_opt_entry(weir_ctx *ctx, const char *key, uint32_t index, weir_
                            weir_str *value);
 
 /* ---- task ---- */
-void weir_wake(weir_ctx *ctx);                                      /* [any] */
-void weir_write_ok(weir_ctx *ctx, uint64_t token);                  /* [any] */
+void weir_wake(weir_ctx *ctx);                     /* [any] */
+void weir_write_ok(weir_ctx *ctx, uint64_t token); /* [any] */
 /* The whole request failed; nothing of it was taken. [any] */
 void weir_write_failed(weir_ctx *ctx, uint64_t token, weir_status status, weir_error *err);
 void weir_flush_done(weir_ctx *ctx, uint64_t epoch, weir_status status, const weir_error *err);

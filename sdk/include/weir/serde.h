@@ -38,8 +38,9 @@ typedef struct weir_encode {
     /* At least `size` bytes for the value under way; a second call for the same value moves what is
      * written so far (`used` bytes). NULL without memory. [task] */
     char *(*room)(struct weir_encode *args, uint64_t used, uint64_t size);
-    weir_status (*row)(struct weir_encode *args, uint32_t row, uint64_t size);             /* [task] */
-    void (*fail)(struct weir_encode *args, uint32_t row, weir_status status, weir_str text); /* [task] */
+    weir_status (*row)(struct weir_encode *args, uint32_t row, uint64_t size); /* [task] */
+    void (*fail)(struct weir_encode *args, uint32_t row, weir_status status,
+                 weir_str text); /* [task] */
     int64_t deadline_ns;
     weir_error *error;
 } weir_encode;
@@ -47,13 +48,13 @@ typedef struct weir_encode {
 typedef struct weir_serde_ops {
     uint32_t struct_size;
     uint32_t reserved;
-    weir_status (*create)(weir_create *args);             /* allocates only [control] */
-    void (*destroy)(void *self);                          /* [control] */
-    weir_status (*open)(void *self, weir_open *args);     /* [task] */
-    weir_status (*decode)(void *self, weir_decode *args); /* OK or AGAIN [task] */
-    weir_status (*encode)(void *self, weir_encode *args); /* OK or AGAIN [task] */
-    void (*cancel)(void *self);                           /* ends a look-up; sticky [any] */
-    weir_status (*close)(void *self, weir_close *args);   /* [task] */
+    weir_status (*create)(weir_create *args);                   /* allocates only [control] */
+    void (*destroy)(void *self);                                /* [control] */
+    weir_status (*open)(void *self, weir_open *args);           /* [task] */
+    weir_status (*decode)(void *self, weir_decode *args);       /* OK or AGAIN [task] */
+    weir_status (*encode)(void *self, weir_encode *args);       /* OK or AGAIN [task] */
+    void (*cancel)(void *self);                                 /* ends a look-up; sticky [any] */
+    weir_status (*close)(void *self, weir_close *args);         /* [task] */
     const void *(*get_extension)(void *self, const char *name); /* optional [control] */
 } weir_serde_ops;
 
@@ -69,22 +70,22 @@ typedef struct weir_stream_out {
 } weir_stream_out;
 typedef struct weir_stream_in {
     uint32_t struct_size;
-    uint32_t last;     /* 1: no bytes follow */
-    weir_str bytes;    /* the next bytes of the object */
-    uint64_t consumed; /* out */
-    uint64_t resume;   /* out: offset in the object to begin again from */
+    uint32_t last;               /* 1: no bytes follow */
+    weir_str bytes;              /* the next bytes of the object */
+    uint64_t consumed;           /* out */
+    uint64_t resume;             /* out: offset in the object to begin again from */
     weir_batch_builder *builder; /* out: records found */
     weir_error *error;
 } weir_stream_in;
 typedef struct weir_serde_stream {
     uint32_t struct_size;
     uint32_t reserved;
-    weir_status (*begin)(void *self, void **object, weir_stream_out *args);  /* [task] */
-    weir_status (*append)(void *self, void *object, weir_stream_out *args);  /* [task] */
-    weir_status (*end)(void *self, void *object, weir_stream_out *args);     /* frees object [task] */
+    weir_status (*begin)(void *self, void **object, weir_stream_out *args); /* [task] */
+    weir_status (*append)(void *self, void *object, weir_stream_out *args); /* [task] */
+    weir_status (*end)(void *self, void *object, weir_stream_out *args); /* frees object [task] */
     weir_status (*open_read)(void *self, void **object, weir_stream_in *args); /* [task] */
-    weir_status (*feed)(void *self, void *object, weir_stream_in *args);     /* [task] */
-    void (*close_read)(void *self, void *object);                            /* [task] */
+    weir_status (*feed)(void *self, void *object, weir_stream_in *args);       /* [task] */
+    void (*close_read)(void *self, void *object);                              /* [task] */
 } weir_serde_stream;
 #define WEIR_SERDE_STREAM "weir.serde.stream/1"
 

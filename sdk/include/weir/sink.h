@@ -30,8 +30,8 @@ typedef struct weir_write {
     uint32_t struct_size;
     uint32_t taken; /* out with WEIR_OK: records 0 .. taken - 1 are covered by the token */
     const weir_request *request;
-    uint64_t token; /* never reused while outstanding */
-    uint64_t epoch; /* 1, 2, ...; every record of the request belongs to it */
+    uint64_t token;      /* never reused while outstanding */
+    uint64_t epoch;      /* 1, 2, ...; every record of the request belongs to it */
     int64_t deadline_ns; /* complete by then, else complete with WEIR_E_TIMEOUT */
     weir_error *error;   /* an error return leaves no token behind */
 } weir_write;
@@ -42,10 +42,10 @@ typedef struct weir_result {
     weir_status status; /* OK: all but the failed ones are the sink's responsibility. An error: none
                            is, unless failed_index names the ones that are not */
     weir_error *error;  /* of the request as a whole; stays the caller's; may be NULL */
-    const uint32_t *failed_index;       /* ascending */
-    const weir_status *failed_status;   /* [failed_count]; WEIR_E_THROTTLED slows the group down */
-    const uint32_t *failed_error;       /* [failed_count] index into errors, UINT32_MAX = none */
-    const weir_error *const *errors;    /* [error_count], each kind of failure once */
+    const uint32_t *failed_index;     /* ascending */
+    const weir_status *failed_status; /* [failed_count]; WEIR_E_THROTTLED slows the group down */
+    const uint32_t *failed_error;     /* [failed_count] index into errors, UINT32_MAX = none */
+    const weir_error *const *errors;  /* [error_count], each kind of failure once */
     uint32_t failed_count;
     uint32_t error_count;
     int64_t retry_after_ms; /* 0 = as the host's policy says */
@@ -70,11 +70,12 @@ typedef struct weir_flush {
 typedef struct weir_sink_ops {
     uint32_t struct_size;
     uint32_t reserved;
-    weir_status (*create)(weir_create *args);           /* allocates only [control] */
-    void (*destroy)(void *self);                        /* [control] */
-    weir_status (*open)(void *self, weir_open *args);   /* touches no external transaction, upload or
-                                                           file [task] */
-    weir_status (*write)(void *self, weir_write *args); /* OK, AGAIN (nothing taken) or error [task]*/
+    weir_status (*create)(weir_create *args);         /* allocates only [control] */
+    void (*destroy)(void *self);                      /* [control] */
+    weir_status (*open)(void *self, weir_open *args); /* touches no external transaction, upload or
+                                                         file [task] */
+    weir_status (*write)(void *self,
+                         weir_write *args); /* OK, AGAIN (nothing taken) or error [task]*/
     weir_status (*drive)(void *self, weir_drive *args); /* optional [task] */
     weir_status (*flush)(void *self, weir_flush *args); /* only starts the work [task] */
     void (*cancel)(void *self);                         /* sticky [any] */

@@ -50,21 +50,22 @@ typedef struct weir_pause {
 typedef struct weir_split {
     uint32_t struct_size;
     uint32_t parent_count;
-    weir_str id;         /* unique within the node, at most 255 bytes, printable */
+    weir_str id;            /* unique within the node, at most 255 bytes, printable */
     weir_str private_bytes; /* handed back by assign; at most 4096 bytes */
-    weir_str position;   /* where to begin; empty = as private_bytes say */
-    /* Splits that must be finished before this one is assigned; an unknown one counts as finished.*/
+    weir_str position;      /* where to begin; empty = as private_bytes say */
+    /* Splits that must be finished before this one is assigned; an unknown one counts as
+     * finished.*/
     const char *const *parent_ptr; /* [parent_count] */
     const uint32_t *parent_len;
 } weir_split;
 
 typedef struct weir_event {
     uint32_t struct_size;
-    uint32_t kind;      /* WEIR_EVENT_* */
+    uint32_t kind; /* WEIR_EVENT_* */
     weir_str split;
-    weir_str position;  /* POSITION, ACQUIRED */
-    int64_t deadline_ns; /* REVOKING */
-    int64_t lag_ms;      /* POSITION; -1 = unknown */
+    weir_str position;                 /* POSITION, ACQUIRED */
+    int64_t deadline_ns;               /* REVOKING */
+    int64_t lag_ms;                    /* POSITION; -1 = unknown */
     const weir_split *const *children; /* FINISHED: [child_count] */
     uint32_t child_count;
     uint32_t reserved;
@@ -72,14 +73,14 @@ typedef struct weir_event {
 
 typedef struct weir_poll {
     uint32_t struct_size;
-    uint32_t room_records; /* at most about this many; 0 = under back pressure: keep connections
-                              alive, return no batch */
-    uint64_t room_bytes;   /* at most about this many; one record may always exceed it */
-    int64_t deadline_ns;   /* return by then */
-    const weir_batch *batch;  /* out with WEIR_OK: the reference becomes the host's */
-    const weir_event *event;  /* out with WEIR_EVENT */
-    int64_t next_ns;       /* out with WEIR_AGAIN: nothing will be there before; 0 = wait for a wake
-                              or the service interval */
+    uint32_t room_records;   /* at most about this many; 0 = under back pressure: keep connections
+                                alive, return no batch */
+    uint64_t room_bytes;     /* at most about this many; one record may always exceed it */
+    int64_t deadline_ns;     /* return by then */
+    const weir_batch *batch; /* out with WEIR_OK: the reference becomes the host's */
+    const weir_event *event; /* out with WEIR_EVENT */
+    int64_t next_ns; /* out with WEIR_AGAIN: nothing will be there before; 0 = wait for a wake
+                        or the service interval */
     weir_error *error;
 } weir_poll;
 
@@ -93,15 +94,15 @@ typedef struct weir_checkpoint_done {
 typedef struct weir_source_ops {
     uint32_t struct_size;
     uint32_t reserved;
-    weir_status (*create)(weir_create *args);               /* allocates only [control] */
-    void (*destroy)(void *self);                            /* [control] */
-    weir_status (*open)(void *self, weir_open *args);       /* [task]; CONTROL role: [control] */
-    weir_status (*assign)(void *self, weir_assign *args);   /* [task] */
-    weir_status (*set_paused)(void *self, weir_pause *args);/* optional [task] */
-    weir_status (*poll)(void *self, weir_poll *args);       /* OK AGAIN EVENT END or error [task] */
+    weir_status (*create)(weir_create *args);                /* allocates only [control] */
+    void (*destroy)(void *self);                             /* [control] */
+    weir_status (*open)(void *self, weir_open *args);        /* [task]; CONTROL role: [control] */
+    weir_status (*assign)(void *self, weir_assign *args);    /* [task] */
+    weir_status (*set_paused)(void *self, weir_pause *args); /* optional [task] */
+    weir_status (*poll)(void *self, weir_poll *args); /* OK AGAIN EVENT END or error [task] */
     weir_status (*snapshot)(void *self, weir_snapshot *args);               /* optional [task] */
     weir_status (*checkpoint_done)(void *self, weir_checkpoint_done *args); /* optional [task] */
-    void (*cancel)(void *self); /* sticky [any] */
+    void (*cancel)(void *self);                                             /* sticky [any] */
     void (*wakeup)(void *self); /* optional: current or next poll returns soon [any] */
     weir_status (*close)(void *self, weir_close *args); /* after the last batch is back [task] */
     const void *(*get_extension)(void *self, const char *name); /* optional [control] */
@@ -114,7 +115,7 @@ typedef struct weir_enumerate {
     uint32_t reserved;
     weir_split_list *list; /* out, through task/1's split_add */
     int64_t deadline_ns;
-    int64_t next_ns;       /* out: when discover wants to be called; 0 = never again */
+    int64_t next_ns; /* out: when discover wants to be called; 0 = never again */
     weir_error *error;
 } weir_enumerate;
 typedef struct weir_source_splits {

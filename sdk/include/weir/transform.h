@@ -35,21 +35,22 @@ typedef struct weir_timers {
     const uint32_t *key_len;
     const int64_t *time_us;
     weir_emitter *emitter;
-    weir_status (*emit)(struct weir_timers *args, uint32_t port, const weir_batch *batch); /* [task] */
+    weir_status (*emit)(struct weir_timers *args, uint32_t port,
+                        const weir_batch *batch); /* [task] */
     weir_error *error;
 } weir_timers;
 
 typedef struct weir_transform_ops {
     uint32_t struct_size;
     uint32_t reserved;
-    weir_status (*create)(weir_create *args);                 /* allocates only [control] */
-    void (*destroy)(void *self);                              /* [control] */
-    weir_status (*open)(void *self, weir_open *args);         /* [task] */
-    weir_status (*apply)(void *self, weir_apply *args);       /* [task] */
-    weir_status (*on_timer)(void *self, weir_timers *args);   /* optional [task] */
-    weir_status (*snapshot)(void *self, weir_snapshot *args); /* optional [task] */
-    void (*cancel)(void *self);                               /* sticky [any] */
-    weir_status (*close)(void *self, weir_close *args);       /* [task] */
+    weir_status (*create)(weir_create *args);                   /* allocates only [control] */
+    void (*destroy)(void *self);                                /* [control] */
+    weir_status (*open)(void *self, weir_open *args);           /* [task] */
+    weir_status (*apply)(void *self, weir_apply *args);         /* [task] */
+    weir_status (*on_timer)(void *self, weir_timers *args);     /* optional [task] */
+    weir_status (*snapshot)(void *self, weir_snapshot *args);   /* optional [task] */
+    void (*cancel)(void *self);                                 /* sticky [any] */
+    weir_status (*close)(void *self, weir_close *args);         /* [task] */
     const void *(*get_extension)(void *self, const char *name); /* optional [control] */
 } weir_transform_ops;
 

@@ -114,7 +114,7 @@ typedef struct weir_ctx {
 } weir_ctx;
 
 /* True if the struct that `p` points to was made large enough to hold `field`. */
-#define WEIR_HAS(type, p, field) \
+#define WEIR_HAS(type, p, field)                                                                   \
     ((p)->struct_size >= (uint32_t)(offsetof(type, field) + sizeof((p)->field)))
 
 #ifdef __cplusplus

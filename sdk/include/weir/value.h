@@ -45,8 +45,8 @@ extern "C" {
 #define WEIR_V_NULL 0u
 #define WEIR_V_BOOL 1u /* as.u64: 0 or 1 */
 #define WEIR_V_I64 2u
-#define WEIR_V_U64 3u /* only values above INT64_MAX */
-#define WEIR_V_F64 4u /* never NaN or infinite when it comes from JSON */
+#define WEIR_V_U64 3u    /* only values above INT64_MAX */
+#define WEIR_V_F64 4u    /* never NaN or infinite when it comes from JSON */
 #define WEIR_V_STRING 5u /* as.ptr, size bytes of UTF-8 */
 #define WEIR_V_BYTES 6u  /* as.ptr, size bytes */
 #define WEIR_V_ARRAY 7u  /* size elements; as.skip nodes in all, this one included */
@@ -57,8 +57,9 @@ extern "C" {
 #define WEIR_L_DATE 1u         /* I64 days since 1970-01-01 */
 #define WEIR_L_TIME_US 2u      /* I64 microseconds since midnight */
 #define WEIR_L_TIMESTAMP_US 3u /* I64 microseconds since 1970-01-01T00:00:00Z */
-#define WEIR_L_DECIMAL 4u      /* STRING: the number's text. BYTES: big-endian unscaled, scale in flags */
-#define WEIR_L_UUID 5u         /* BYTES of 16 or STRING of 36 */
+#define WEIR_L_DECIMAL                                                                             \
+    4u                 /* STRING: the number's text. BYTES: big-endian unscaled, scale in flags */
+#define WEIR_L_UUID 5u /* BYTES of 16 or STRING of 36 */
 
 /* Node flags. */
 #define WEIR_VF_PLAIN (1u << 0) /* STRING: holds no byte that JSON must escape */
@@ -81,17 +82,17 @@ typedef struct weir_value {
 
 /*
  * The decoded form of a batch. Made by the host's tape builder, immutable, lives as long as the
- * batch that carries it. Row r has its root at nodes[row_start[r]] and ends with that root's span; rows
- * of a selection share nodes, so row_start[r + 1] is not its end.
+ * batch that carries it. Row r has its root at nodes[row_start[r]] and ends with that root's span;
+ * rows of a selection share nodes, so row_start[r + 1] is not its end.
  */
 typedef struct weir_tape {
     uint32_t struct_size;
     uint32_t row_count;
     const weir_value *nodes;
-    const uint32_t *row_start;          /* [row_count + 1] */
-    const uint32_t *origin;             /* [row_count] record a row came from; NULL: row = record */
-    const uint32_t *schema_index;       /* [row_count] into schemas, UINT32_MAX = none; NULL: none */
-    const weir_schema *const *schemas;  /* [schema_count] */
+    const uint32_t *row_start;         /* [row_count + 1] */
+    const uint32_t *origin;            /* [row_count] record a row came from; NULL: row = record */
+    const uint32_t *schema_index;      /* [row_count] into schemas, UINT32_MAX = none; NULL: none */
+    const weir_schema *const *schemas; /* [schema_count] */
     uint32_t schema_count;
     uint32_t reserved;
 } weir_tape;
