@@ -348,3 +348,7 @@ weir_status chain_resume(chain *c, weir_error *err) {
     c->parked = NULL;
     return chain_run(c, c->parked_from, batch, err);
 }
+
+failures *chain_source_failures(chain *c) {
+    return c->ops[c->stage->root->index].failures;
+}

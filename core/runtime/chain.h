@@ -27,5 +27,7 @@ void chain_free(chain *c);
 weir_status chain_run(chain *c, const plan_edge *from, const weir_batch *batch, weir_error *err);
 weir_status chain_resume(chain *c, weir_error *err);
 bool chain_parked(const chain *c);
+/* What becomes of records that the stage's source could not read. */
+failures *chain_source_failures(chain *c);
 
 #endif

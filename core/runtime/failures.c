@@ -50,7 +50,9 @@ void failures_free(failures *f) {
 /* Where a record stands, for people: "split shardId-0, position 49.., row 12 of its batch". */
 static void describe(const weir_batch *batch, uint32_t row, char *out, size_t size) {
     weir_str position;
-    if (rows_header(batch->rows, row, STR(WEIR_META_POSITION), &position)) {
+    if (batch->split.len == 0) {
+        snprintf(out, size, "a record");
+    } else if (rows_header(batch->rows, row, STR(WEIR_META_POSITION), &position)) {
         snprintf(out, size, "split %.*s, position %.*s", STR_FMT(batch->split), STR_FMT(position));
     } else {
         snprintf(out, size, "split %.*s, record %u of its batch", STR_FMT(batch->split), row);
@@ -172,6 +174,16 @@ weir_status failures_record(failures *f, const weir_batch *batch, uint32_t row,
     }
     count(&f->counters->dead_lettered, 1);
     return WEIR_OK;
+}
+
+weir_status failures_unread(failures *f, const weir_error *why, weir_error *err) {
+    const char *value = NULL;
+    uint32_t len = 0;
+    weir_rows rows = {
+        .struct_size = sizeof rows, .count = 1, .value_ptr = &value, .value_len = &len};
+    weir_batch batch = {.struct_size = sizeof batch, .rows = &rows, .split = STR(""), .lag_ms = -1};
+    weir_status status = failures_record(f, &batch, 0, why, 1, err);
+    return status == WEIR_OK ? failures_flush(f, err) : status;
 }
 
 weir_status failures_flush(failures *f, weir_error *err) {

@@ -29,6 +29,9 @@ void failures_free(failures *f);
  * [task] */
 weir_status failures_record(failures *f, const weir_batch *batch, uint32_t row,
                             const weir_error *why, uint32_t attempts, weir_error *err);
+/* A record that the source itself could not read (longer than its limit, say): there is no value to
+ * keep, so a dead letter of it has none. Otherwise as failures_record. [task] */
+weir_status failures_unread(failures *f, const weir_error *why, weir_error *err);
 /* Sends the dead letters gathered so far on their way. [task] */
 weir_status failures_flush(failures *f, weir_error *err);
 

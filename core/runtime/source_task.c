@@ -104,6 +104,14 @@ static weir_status handle_failure(source_state *s, weir_status status, weir_erro
     task *t = s->task;
     const retry_spec *retry = &t->stage->node->retry;
     uint32_t flags = error_flags(err);
+    if ((flags & WEIR_ERR_PER_RECORD) != 0) {
+        /* One record is at fault; the source goes on behind it. */
+        weir_error *why = error_new();
+        error_copy(why, err);
+        status = failures_unread(chain_source_failures(t->chain), why, err);
+        error_free(why);
+        return status;
+    }
     bool transient =
         (flags & WEIR_ERR_RETRYABLE) != 0 || status == WEIR_E_TIMEOUT || status == WEIR_E_THROTTLED;
     if ((flags & (WEIR_ERR_FATAL | WEIR_ERR_CONFIG)) != 0) transient = false;
