@@ -4,6 +4,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "base/check.h"
 #include "base/clock.h"
 #include "base/log.h"
 #include "base/os.h"
@@ -289,6 +290,7 @@ static task *first_task(runtime *rt, const plan_stage *stage) {
 static weir_status connect_tasks(runtime *rt, weir_error *err) {
     for (uint32_t t = 0; t < rt->task_count; t++) {
         task *to = &rt->tasks[t];
+        WEIR_ASSERT(to->stage != NULL);
         uint32_t n = 0;
         for (size_t e = 0; e < to->stage->input_count; e++) {
             n += to->stage->inputs[e]->from->parallelism;
@@ -429,7 +431,9 @@ void runtime_free(runtime *rt) {
     if (rt == NULL) return;
     for (uint32_t t = 0; t < rt->task_count; t++) task_destroy(&rt->tasks[t]);
     for (uint32_t c = 0; c < rt->control_count; c++) source_control_destroy(&rt->controls[c]);
-    for (uint32_t c = 0; c < rt->channel_count; c++) channel_free(rt->channels[c]);
+    for (uint32_t c = 0; rt->channels != NULL && c < rt->channel_count; c++) {
+        channel_free(rt->channels[c]);
+    }
     for (size_t n = 0; rt->splits != NULL && n < rt->config.plan->pipeline->node_count; n++) {
         splits_free(rt->splits[n]);
     }

@@ -2,6 +2,7 @@
 
 #include <string.h>
 
+#include "base/check.h"
 #include "base/clock.h"
 #include "base/log.h"
 #include "base/str.h"
@@ -95,11 +96,17 @@ static weir_status control_loop(source_control *c, weir_error *err) {
         atomic_store(&c->enumerated, true);
         return status;
     }
+    if (table.enumerate == NULL) {
+        return error_set(err, WEIR_E_INCOMPATIBLE, WEIR_ERR_FATAL,
+                         "%s: " WEIR_SOURCE_SPLITS " has no enumerate: a fault of the plugin",
+                         c->main->where);
+    }
     bool discovers = table.discover != NULL && !runtime_get_config(c->rt)->once;
     const retry_spec *retry = &c->node->retry;
     int64_t next_ns = 0, wait_ns = retry->base_ns;
     while (!runtime_stopping(c->rt) && !runtime_draining(c->rt)) {
         bool first = !atomic_load(&c->enumerated);
+        WEIR_ASSERT(first || discovers); /* without discovery the first look is the only one */
         status = look(c, first ? table.enumerate : table.discover, discovers, &next_ns, err);
         if (runtime_stopping(c->rt) || status == WEIR_E_CANCELLED) return WEIR_OK;
         if (status == WEIR_OK) {
