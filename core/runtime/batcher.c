@@ -12,6 +12,8 @@
 
 /* A sink that lets a token's deadline pass by this much without a word is at fault. */
 #define OVERDUE_NS (30 * CLOCK_NS_PER_S)
+/* The longest pause a sink may ask for: more is a mistake, and would overflow. */
+#define RETRY_AFTER_MAX_MS INT64_C(86400000)
 /* A group without records is forgotten after this long: paths by the hour would pile up. */
 #define GROUP_IDLE_NS (60 * CLOCK_NS_PER_S)
 /* Tokens: slot index in the low bits, a serial number above, so that none is ever reused soon. */
@@ -22,7 +24,7 @@ typedef struct group {
     weir_str key;
     uint32_t id;
     run *first, *last; /* fresh runs, in order */
-    run *retry;        /* failed runs by not_before */
+    run *retry;        /* failed runs: by time, of an ordered sink by arrival */
     uint32_t in_flight;
     double window; /* how many may be under way: AIMD */
     uint64_t queued_records, queued_bytes;
@@ -48,6 +50,7 @@ struct batcher {
     group *groups;
     uint32_t next_group;
     uint64_t records, bytes; /* queued or under way */
+    uint64_t works;          /* that came in so far */
     uint32_t under_way;
     request **slots; /* by token; NULL = free */
     uint32_t slot_count, slot_cap;
@@ -229,10 +232,21 @@ static void group_push(batcher *b, group *g, run *u) {
     g->queued_bytes += run_bytes(b, u);
 }
 
-/* Retries stand by time, those of equal time in order of arrival. */
+/* Order of arrival. */
+static bool comes_before(const run *a, const run *b) {
+    return a->work->serial != b->work->serial ? a->work->serial < b->work->serial
+                                              : a->first < b->first;
+}
+
+/* Retries stand by time, those of equal time in order of failing. Those of an ordered sink stand as
+ * they arrived: when the first of several records that are sent one by one must wait longer, those
+ * behind it must wait too. */
 static void group_retry(batcher *b, group *g, run *u) {
     run **at = &g->retry;
-    while (*at != NULL && (*at)->not_before_ns <= u->not_before_ns) at = &(*at)->next;
+    while (*at != NULL &&
+           (b->ordered ? comes_before(*at, u) : (*at)->not_before_ns <= u->not_before_ns)) {
+        at = &(*at)->next;
+    }
     u->next = *at;
     *at = u;
     g->queued_records += u->count;
@@ -320,6 +334,11 @@ static weir_status refuse_large(batcher *b, const weir_batch **batch, prepared *
 }
 
 weir_status batcher_add(batcher *b, const weir_batch *batch, prepared *p, weir_error *err) {
+    if (batch->rows->count == 0) { /* would stand in the queue for ever */
+        prepared_free(p);
+        batch_release(batch);
+        return WEIR_OK;
+    }
     weir_status status = refuse_large(b, &batch, p, err);
     work *w = status == WEIR_OK && batch != NULL ? calloc(1, sizeof *w) : NULL;
     if (w == NULL) {
@@ -330,7 +349,7 @@ weir_status batcher_add(batcher *b, const weir_batch *batch, prepared *p, weir_e
         }
         return status;
     }
-    *w = (work){batch, p, 1};
+    *w = (work){.batch = batch, .texts = p, .refs = 1, .serial = ++b->works};
     b->records += batch->rows->count;
     b->bytes += channel_batch_weight(batch);
     if (b->templates.grouping) {
@@ -437,8 +456,8 @@ static void request_give(batcher *b, request *r) {
     b->spare = r;
 }
 
-/* Puts runs back at the head of their group, in order: the sink did not take them. */
-static void put_back(batcher *b, group *g, run *first) {
+/* Puts runs back at the head of the queue they came from, in order: the sink did not take them. */
+static void put_back(batcher *b, group *g, run **queue, run *first) {
     run *last = NULL;
     for (run *u = first; u != NULL; u = u->next) {
         g->queued_records += u->count;
@@ -446,9 +465,9 @@ static void put_back(batcher *b, group *g, run *first) {
         last = u;
     }
     if (last == NULL) return;
-    last->next = g->first;
-    if (g->first == NULL) g->last = last;
-    g->first = first;
+    last->next = *queue;
+    *queue = first;
+    if (queue == &g->first && last->next == NULL) g->last = last;
 }
 
 static weir_status slot_for(batcher *b, request *r) {
@@ -517,7 +536,7 @@ static weir_status write_one(batcher *b, group *g, run **queue, int64_t now, boo
         return WEIR_OK;
     }
     if (request_gather(r, b->headers, b->meta) != WEIR_OK || slot_for(b, r) != WEIR_OK) {
-        put_back(b, g, r->runs);
+        put_back(b, g, queue, r->runs);
         request_give(b, r);
         return error_set(err, WEIR_E_NOMEM, 0, "out of memory for a request");
     }
@@ -528,6 +547,7 @@ static weir_status write_one(batcher *b, group *g, run **queue, int64_t now, boo
                        .epoch = 1,
                        .deadline_ns = r->deadline_ns,
                        .error = err};
+    error_clear(err); /* what an earlier failure left must not pass for this one's */
     weir_status status = b->sink->bound->ops.sink.write(b->sink->self, &args);
     if (status == WEIR_OK && args.taken > r->records) {
         return error_set(err, WEIR_E_INTERNAL, WEIR_ERR_FATAL,
@@ -538,7 +558,7 @@ static weir_status write_one(batcher *b, group *g, run **queue, int64_t now, boo
         slot_clear(b, r);
         if (status == WEIR_OK || status == WEIR_AGAIN) {
             b->blocked = true;
-            put_back(b, g, r->runs);
+            put_back(b, g, queue, r->runs);
             request_give(b, r);
             return WEIR_OK;
         }
@@ -553,7 +573,7 @@ static weir_status write_one(batcher *b, group *g, run **queue, int64_t now, boo
         error_free(copy);
         return status;
     }
-    if (args.taken < r->records) put_back(b, g, cut_runs(b, r, args.taken));
+    if (args.taken < r->records) put_back(b, g, queue, cut_runs(b, r, args.taken));
     b->under_way++;
     g->in_flight++;
     *progress = true;
@@ -594,7 +614,8 @@ static int64_t backoff_ns(batcher *b, uint32_t attempt, int64_t retry_after_ms) 
         const weir_host_random *random = ctx->host->get_extension(ctx->host, WEIR_HOST_RANDOM);
         wait = (int64_t)((double)(random->u64(ctx) >> 11) * 0x1p-53 * (double)ceiling);
     }
-    int64_t floor = retry_after_ms * CLOCK_NS_PER_MS;
+    if (retry_after_ms > RETRY_AFTER_MAX_MS) retry_after_ms = RETRY_AFTER_MAX_MS;
+    int64_t floor = retry_after_ms > 0 ? retry_after_ms * CLOCK_NS_PER_MS : 0;
     return wait < floor ? floor : wait;
 }
 
@@ -679,15 +700,41 @@ static void adapt(batcher *b, group *g, bool throttled, int64_t now) {
     }
 }
 
-static weir_status settle_failed_rows(batcher *b, request *r, const completion *c, int64_t again_ns,
-                                      weir_error *err) {
+/* A result that names a record twice, or one that there is not, would have records settled twice or
+ * never: such a plugin cannot be worked with. */
+static weir_status check_result(const batcher *b, const request *r, const completion *c,
+                                weir_error *err) {
+    if (c->malformed) {
+        return error_set(err, WEIR_E_INTERNAL, WEIR_ERR_FATAL,
+                         "%s: a result says that records failed, but not which or why: a fault of "
+                         "the plugin",
+                         b->sink->where);
+    }
     for (uint32_t f = 0; f < c->failed_count; f++) {
-        uint32_t row;
         if (c->failed_index[f] >= r->records) {
             return error_set(err, WEIR_E_INTERNAL, WEIR_ERR_FATAL,
                              "%s: a result names record %u of %u: a fault of the plugin",
                              b->sink->where, c->failed_index[f], r->records);
         }
+        if (f > 0 && c->failed_index[f] <= c->failed_index[f - 1]) {
+            return error_set(err, WEIR_E_INTERNAL, WEIR_ERR_FATAL,
+                             "%s: a result names record %u behind record %u: a fault of the plugin",
+                             b->sink->where, c->failed_index[f], c->failed_index[f - 1]);
+        }
+        if (c->failed_status[f] >= WEIR_OK) {
+            return error_set(err, WEIR_E_INTERNAL, WEIR_ERR_FATAL,
+                             "%s: a result names record %u as failed with status %d: a fault of "
+                             "the plugin",
+                             b->sink->where, c->failed_index[f], (int)c->failed_status[f]);
+        }
+    }
+    return WEIR_OK;
+}
+
+static weir_status settle_failed_rows(batcher *b, request *r, const completion *c, int64_t again_ns,
+                                      weir_error *err) {
+    for (uint32_t f = 0; f < c->failed_count; f++) {
+        uint32_t row;
         const run *u = request_row(r, c->failed_index[f], &row);
         const weir_error *e =
             c->failed_error[f] < c->error_count ? c->errors[c->failed_error[f]] : c->error;
@@ -701,6 +748,8 @@ static weir_status settle_failed_rows(batcher *b, request *r, const completion *
 /* A request has come back: counts, retries, gives up. Consumes the request. */
 static weir_status settle(batcher *b, request *r, const completion *c, weir_error *err) {
     group *g = r->group;
+    weir_status fault = check_result(b, r, c, err);
+    if (fault != WEIR_OK) return fault; /* the request stays where it is: the pipeline ends */
     int64_t now = clock_mono_ns(&clock_system);
     bool throttled = c->status == WEIR_E_THROTTLED;
     weir_status status = WEIR_OK;
@@ -713,7 +762,7 @@ static weir_status settle(batcher *b, request *r, const completion *c, weir_erro
     }
     for (uint32_t f = 0; f < c->failed_count; f++) {
         if (c->failed_status[f] == WEIR_E_THROTTLED) throttled = true;
-        if (c->failed_index[f] < r->records) bytes -= r->rows.value_len[c->failed_index[f]];
+        bytes -= r->rows.value_len[c->failed_index[f]];
     }
     g->in_flight--;
     b->under_way--;
@@ -833,9 +882,13 @@ weir_status batcher_pump(batcher *b, bool cut, weir_error *err) {
 
 int64_t batcher_next_ns(const batcher *b) {
     int64_t next = INT64_MAX;
+    if (b->blocked) return next; /* a wake or the next drive */
     for (const group *g = b->groups; g != NULL; g = g->next) {
+        /* A full window opens with a completion: a time that is past already would only spin. */
+        if (g->in_flight >= (uint32_t)g->window) continue;
         if (g->retry != NULL && g->retry->not_before_ns < next) next = g->retry->not_before_ns;
-        if (g->first != NULL && b->node->batch.linger_ns > 0 && g->in_flight == 0) {
+        if (g->retry != NULL && b->ordered) continue;
+        if (g->first != NULL && b->node->batch.linger_ns > 0) {
             int64_t due = g->oldest_ns + b->node->batch.linger_ns;
             if (due < next) next = due;
         }

@@ -145,12 +145,16 @@ static void task_wake(weir_ctx *ctx) {
 /* One allocation for a completion and all its columns: a failed request is no hot path, and a
  * completion without failures has none. */
 static completion *completion_copy(uint64_t token, const weir_result *r) {
-    uint32_t n = r->failed_count, e = r->error_count;
+    bool malformed =
+        (r->failed_count > 0 && (r->failed_index == NULL || r->failed_status == NULL)) ||
+        (r->error_count > 0 && r->errors == NULL);
+    uint32_t n = malformed ? 0 : r->failed_count, e = malformed ? 0 : r->error_count;
     size_t size = sizeof(completion) + e * sizeof(weir_error *) + n * 3 * sizeof(uint32_t);
     completion *c = calloc(1, size);
     if (c == NULL) return NULL;
     c->token = token;
     c->status = r->status;
+    c->malformed = malformed;
     c->retry_after_ms = r->retry_after_ms;
     c->failed_count = n;
     c->error_count = e;

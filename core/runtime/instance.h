@@ -26,6 +26,7 @@ typedef struct completion {
     weir_status status;
     int64_t retry_after_ms;
     weir_error *error; /* of the request, may be NULL */
+    bool malformed;    /* columns are missing: a fault of the plugin */
     uint32_t failed_count;
     uint32_t error_count;
     uint32_t *failed_index; /* one allocation with the rest */

@@ -16,6 +16,7 @@ typedef struct work {
     const weir_batch *batch;
     prepared *texts; /* may be NULL */
     uint32_t refs;
+    uint64_t serial; /* order of arrival */
 } work;
 
 typedef struct run {
