@@ -148,11 +148,11 @@ def count_lines(path):
 class FilePass(FileRow):
     name = "file-pass"
     what = "file to file, the same format on both sides: bytes travel untouched"
-    bound_text = "read(2) + newline scan + write(2)"
+    bound_text = "read(2) + newline scan + write(2) + fsync(2)"
 
     def bound(self):
         b = self.record_bytes
-        return self.cost(file_read_256k=b, newline_scan=b, file_write_256k=b)
+        return self.cost(file_read_256k=b, newline_scan=b, file_write_256k=b, file_sync=b)
 
     def verify(self, output):
         if output.stat().st_size != self.size:
@@ -167,11 +167,11 @@ class FileDecode(FileRow):
     name = "file-decode"
     what = "file to file, every record decoded to the value tape and encoded again"
     pass_through = "never"
-    bound_text = "read(2) + newline scan + two passes that class each byte (parse, escape) + copy + write(2)"
+    bound_text = "read(2) + newline scan + two passes that class each byte (parse, escape) + copy + write(2) + fsync(2)"
 
     def bound(self):
         b = self.record_bytes
-        return self.cost(file_read_256k=b, newline_scan=b, string_scan=2 * b, memcpy=b, file_write_256k=b)
+        return self.cost(file_read_256k=b, newline_scan=b, string_scan=2 * b, memcpy=b, file_write_256k=b, file_sync=b)
 
     def verify(self, output):
         lines = count_lines(output)

@@ -11,6 +11,7 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <netinet/in.h>
+#include <stdbool.h>
 #include <stdint.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -242,6 +243,22 @@ static size_t do_write_file(void) {
     return done;
 }
 
+/* The writer stops anywhere; the reader wants all of its part. */
+static void fill_file(void) {
+    for (off_t at = 0; at < FILE_BYTES; at += BLOCK)
+        if (pwrite(file_fd, text, BLOCK, at) != BLOCK) fail("write");
+}
+
+/* What it costs to make the file durable: fsync alone, each time of a file written anew. */
+static size_t do_sync_file(void) {
+    int64_t begin = cpu_ns();
+    if (ftruncate(file_fd, 0) != 0) fail("truncate");
+    fill_file();
+    uncounted_ns += cpu_ns() - begin;
+    if (fsync(file_fd) != 0) fail("fsync");
+    return (size_t)FILE_BYTES;
+}
+
 static size_t do_read_file(void) {
     static off_t at;
     size_t done = 0;
@@ -252,12 +269,6 @@ static size_t do_read_file(void) {
         done += (size_t)n;
     }
     return done;
-}
-
-/* The writer stops anywhere; the reader wants all of its part. */
-static void fill_file(void) {
-    for (off_t at = 0; at < FILE_BYTES; at += BLOCK)
-        if (pwrite(file_fd, text, BLOCK, at) != BLOCK) fail("write");
 }
 
 /* TCP over loopback, both ends in this thread. Only recv is what a client pays, so the bytes are
@@ -318,13 +329,17 @@ static const struct primitive {
     {"gzip_isal_1", do_igzip},
 #endif
     {"file_write_256k", do_write_file},
+    {"file_sync", do_sync_file},
     {"file_read_256k", do_read_file},
     {"socket_recv", do_socket_recv},
 };
 
 static double best_rate(size_t (*turn)(void)) {
     double best = 0;
-    for (int i = 0; i < WARM_TURNS; i++) turn(); /* touches the pages and warms the code */
+    /* A turn of fsync writes the whole file to the disk: one warms it, and one is a measurement. */
+    bool sync = turn == do_sync_file;
+    int64_t turn_ns = sync ? 0 : TURN_NS;
+    for (int i = 0; i < (sync ? 1 : WARM_TURNS); i++) turn(); /* touches pages, warms the code */
     for (int i = 0; i < TURNS; i++) {
         size_t bytes = 0;
         int64_t begin = cpu_ns(), spent;
@@ -332,7 +347,7 @@ static double best_rate(size_t (*turn)(void)) {
         do {
             bytes += turn();
             spent = cpu_ns() - begin - uncounted_ns;
-        } while (spent < TURN_NS);
+        } while (spent < turn_ns);
         double rate = (double)bytes * 1e9 / (double)spent;
         if (rate > best) best = rate;
     }
