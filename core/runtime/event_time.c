@@ -46,7 +46,8 @@ static bool scaled_i64(int64_t number, time_unit unit, int64_t *out) {
                      : size < AUTO_SECONDS_BELOW ? 1000000
                      : size < AUTO_MILLIS_BELOW  ? 1000
                                                  : 1;
-    return factor != 0 && !__builtin_mul_overflow(number, factor, out);
+    /* The least integer means "no time": a record that says so has none. */
+    return factor != 0 && !__builtin_mul_overflow(number, factor, out) && *out != WEIR_TIME_NONE;
 }
 
 bool event_time_of(const weir_value *v, time_unit unit, int64_t *out) {
@@ -54,7 +55,7 @@ bool event_time_of(const weir_value *v, time_unit unit, int64_t *out) {
     case WEIR_V_I64:
         if (v->logical == WEIR_L_TIMESTAMP_US) {
             *out = v->as.i64;
-            return true;
+            return v->as.i64 != WEIR_TIME_NONE;
         }
         return scaled_i64(v->as.i64, unit, out);
     case WEIR_V_F64:

@@ -233,6 +233,37 @@ static void choose_encoding(maker *m, plan_stage *s) {
     }
 }
 
+/* The metadata names that the parts of a template read; `names` may be NULL to count them only. */
+static size_t meta_of_template(const template_program *t, weir_str *names) {
+    size_t count = 0;
+    for (size_t k = 0; t != NULL && k < t->count; k++) {
+        const template_part *part = &t->parts[k];
+        bool header = part->kind == PART_HEADER && str_starts(part->text, STR("weir."));
+        if (!header && part->kind != PART_POSITION) continue;
+        if (names != NULL) names[count] = header ? part->text : STR(WEIR_META_POSITION);
+        count++;
+    }
+    return count;
+}
+
+/* All metadata that a node reads: its component, its exchange key, its templates. */
+static size_t meta_of_node(const node *n, weir_str *names) {
+    const note_component *described = component_note(n->component);
+    size_t count = 0;
+    for (size_t k = 0; k < described->needs_meta_count; k++, count++) {
+        if (names != NULL) names[count] = described->needs_meta[k];
+    }
+    count += meta_of_template(n->exchange_key, names != NULL ? names + count : NULL);
+    for (size_t o = 0; o < n->options.count; o++) {
+        const option_value *v = &n->options.values[o];
+        count += meta_of_template(v->tmpl, names != NULL ? names + count : NULL);
+        for (size_t e = 0; v->entry_tmpls != NULL && e < v->entry_count; e++) {
+            count += meta_of_template(v->entry_tmpls[e], names != NULL ? names + count : NULL);
+        }
+    }
+    return count;
+}
+
 /* Decoding, times and metadata of one source. */
 static void choose_decoding(maker *m, plan_stage *s) {
     const pipeline *p = m->pipeline;
@@ -286,7 +317,7 @@ static void choose_decoding(maker *m, plan_stage *s) {
     size_t most = 2;
     for (size_t i = 0; i < p->node_count; i++) {
         if (m->reaches[source->index][i]) {
-            most += 16 + component_note(p->nodes[i]->component)->needs_meta_count;
+            most += meta_of_node(p->nodes[i], NULL);
         }
     }
     weir_str *names = make_array(m, most, sizeof *names);
@@ -300,21 +331,7 @@ static void choose_decoding(maker *m, plan_stage *s) {
     }
     for (size_t i = 0; i < p->node_count; i++) {
         if (!m->reaches[source->index][i]) continue;
-        const node *n = p->nodes[i];
-        const note_component *described = component_note(n->component);
-        for (size_t k = 0; k < described->needs_meta_count; k++)
-            names[count++] = described->needs_meta[k];
-        size_t left = 16;
-        for (size_t o = 0; o < n->options.count; o++) {
-            const template_program *t = n->options.values[o].tmpl;
-            for (size_t k = 0; t != NULL && k < t->count && left > 0; k++) {
-                const template_part *part = &t->parts[k];
-                bool header = part->kind == PART_HEADER && str_starts(part->text, STR("weir."));
-                if (!header && part->kind != PART_POSITION) continue;
-                names[count++] = header ? part->text : STR(WEIR_META_POSITION);
-                left--;
-            }
-        }
+        count += meta_of_node(p->nodes[i], names + count);
     }
     for (size_t i = 0; i < count; i++) {
         bool seen = false;
