@@ -67,7 +67,7 @@ static bool inside(const reader *r, uint64_t offset, uint64_t len);
 weir_status elf_note_find(int fd, uint64_t size, arena *memory, weir_str *descriptor,
                           weir_error *err) {
     reader r = {.fd = fd, .size = size, .err = err};
-    Elf64_Ehdr header;
+    Elf64_Ehdr header = {0};
     weir_status status = check_header(&r, &header);
     if (status == WEIR_OK) status = walk_segments(&r, &header);
     if (status == WEIR_OK) status = walk_sections(&r, &header);
@@ -139,7 +139,7 @@ static weir_status walk_segments(reader *r, const Elf64_Ehdr *header) {
                          (uint64_t)header->e_phoff, r->size);
     }
     for (uint64_t i = 0; i < count; i++) {
-        Elf64_Phdr segment;
+        Elf64_Phdr segment = {0};
         weir_status status =
             read_at(r, header->e_phoff + i * sizeof segment, &segment, sizeof segment);
         if (status != WEIR_OK) return status;
@@ -181,7 +181,7 @@ static weir_status walk_sections(reader *r, const Elf64_Ehdr *header) {
     }
     if (r->found) return WEIR_OK;
     for (uint64_t i = 0; i < count; i++) {
-        Elf64_Shdr section;
+        Elf64_Shdr section = {0};
         weir_status status =
             read_at(r, header->e_shoff + i * sizeof section, &section, sizeof section);
         if (status != WEIR_OK) return status;
@@ -205,7 +205,7 @@ static weir_status walk_notes(reader *r, uint64_t offset, uint64_t size, uint64_
     uint64_t pad = align == 8 ? 7 : 3;
     uint64_t at = 0;
     while (size - at >= sizeof(Elf64_Nhdr)) {
-        Elf64_Nhdr note;
+        Elf64_Nhdr note = {0};
         weir_status status = read_at(r, offset + at, &note, sizeof note);
         if (status != WEIR_OK) return status;
         if (++r->notes > NOTES_MAX) {

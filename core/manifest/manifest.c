@@ -3,6 +3,7 @@
 #include <stdlib.h>
 #include <unistd.h>
 
+#include "base/check.h"
 #include "base/limits.h"
 #include "base/os.h"
 #include "manifest/component.h"
@@ -60,6 +61,7 @@ static const pipeline *load_tree(load *l, weir_str text) {
                    "a manifest must be a mapping, found %s", value_kind(root));
         return p;
     }
+    WEIR_ASSERT(root->pairs != NULL); /* of an empty mapping too */
     const tree_pair *section = tree_get(root, "properties");
     properties *props = properties_read(l, section != NULL ? section->value : NULL);
     if (props == NULL) {

@@ -2,6 +2,7 @@
 
 #include <yaml.h>
 
+#include "base/check.h"
 #include "base/limits.h"
 #include "base/map.h"
 #include "base/str.h"
@@ -297,9 +298,11 @@ static void begin_container(builder *b, tree_kind kind, const yaml_event_t *e,
 }
 
 static void end_container(builder *b) {
+    WEIR_ASSERT(b->depth > 0); /* libyaml lets nothing end that did not begin */
     frame *f = &b->stack[b->depth - 1];
     tree_node *n = f->node;
     size_t i = 0;
+    WEIR_ASSERT(n != NULL);
     if (n->kind == TREE_MAP) {
         tree_pair *pairs = arena_array(b->memory, n->count + 1, sizeof *pairs);
         if (pairs == NULL) {

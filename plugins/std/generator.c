@@ -218,7 +218,9 @@ static uint64_t due_now(const generator *self, gen_split *s, int64_t now) {
 
 static int64_t due_at(const generator *self, const gen_split *s) {
     unsigned __int128 index = (unsigned __int128)s->emitted * self->splits + s->number;
-    uint64_t after = (uint64_t)((index * SECOND_NS + self->rate - 1) / self->rate);
+    uint64_t after;
+    if (self->rate == 0) return s->clock_ns; /* without a rate everything is due at once */
+    after = (uint64_t)((index * SECOND_NS + self->rate - 1) / self->rate);
     return s->clock_ns + (int64_t)after;
 }
 

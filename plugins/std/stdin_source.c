@@ -262,7 +262,7 @@ static weir_status next_batch(stdin_source *self, weir_poll *args) {
     weir_frames f = {0};
     weir_batch_builder *b;
     weir_status status;
-    uint64_t bytes = self->have;
+    uint64_t bytes;
     bool cut = false;
     if (self->skipping && self->have > 0) self->skipping = !skip(self);
     if (self->skipping || !has_record(self)) return WEIR_AGAIN;

@@ -19,7 +19,7 @@ typedef struct decimal {
     const char *digits;
     const char *end;
     int64_t exponent;
-    char own[DIGITS_MAX];
+    char *own; /* DIGITS_MAX bytes for numbers that do not stand anywhere as text */
 } decimal;
 
 static bool to_decimal(const weir_value *v, decimal *out);
@@ -74,8 +74,10 @@ static int order_decimal(const decimal *a, const decimal *b) {
 }
 
 int number_compare(const weir_value *a, const weir_value *b) {
-    decimal x;
-    decimal y;
+    char x_own[DIGITS_MAX];
+    char y_own[DIGITS_MAX];
+    decimal x = {.own = x_own};
+    decimal y = {.own = y_own};
     if (a->type == WEIR_V_I64 && b->type == WEIR_V_I64) return order_i64(a->as.i64, b->as.i64);
     if (a->type == WEIR_V_F64 && b->type == WEIR_V_F64) return order_f64(a->as.f64, b->as.f64);
     if (a->type == WEIR_V_U64 && b->type == WEIR_V_U64) {
