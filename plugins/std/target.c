@@ -282,7 +282,7 @@ static weir_status take_apart(const target_rules *rules, const target *t, naming
     out->dir[dir_len] = '\0'; /* empty for the root folder: "/name" follows */
     if (out->generated) {
         memcpy(out->stem, name, name_len + 1);
-        memcpy(out->ext, rules->suffix.ptr, (size_t)rules->suffix.len);
+        if (rules->suffix.len > 0) memcpy(out->ext, rules->suffix.ptr, (size_t)rules->suffix.len);
         out->ext[rules->suffix.len] = '\0';
     } else {
         size_t stem_len = extension(name, name_len);
