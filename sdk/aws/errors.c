@@ -1,12 +1,12 @@
 #define _GNU_SOURCE /* memmem */
 #include "errors.h"
 
-#include <stdio.h>
 #include <string.h>
 #include <time.h>
 
 #include "weir/json.h"
 
+static int digits(const char *p, int count);
 static weir_str bare_code(weir_str s);
 static weir_str xml_element(weir_str body, const char *open, const char *close);
 static bool in_list(weir_str code, const char *const *list);
@@ -122,20 +122,28 @@ uint32_t aws_error_kind(uint32_t http_status, weir_str code, weir_status *status
 
 int64_t aws_http_date_us(weir_str value) {
     static const char months[] = "JanFebMarAprMayJunJulAugSepOctNovDec";
-    char z[48], month[4];
-    struct tm tm = {0};
-    if (value.len < 20 || value.len >= sizeof z) return INT64_MIN;
-    memcpy(z, value.ptr, (size_t)value.len);
-    z[value.len] = '\0';
-    if (sscanf(z, "%*3s, %d %3s %d %d:%d:%d", &tm.tm_mday, month, &tm.tm_year, &tm.tm_hour,
-               &tm.tm_min, &tm.tm_sec) != 6)
-        return INT64_MIN;
-    const char *found = strlen(month) == 3 ? strstr(months, month) : NULL;
-    if (!found || (found - months) % 3 != 0) return INT64_MIN;
-    tm.tm_mon = (int)(found - months) / 3;
-    if (tm.tm_year < 1970 || tm.tm_year > 9999) return INT64_MIN;
-    tm.tm_year -= 1900;
+    static const char shape[] = "aaa, dd aaa dddd dd:dd:dd GMT";
+    const char *p = value.ptr;
+    if (!p || value.len != sizeof shape - 1) return INT64_MIN;
+    for (size_t i = 0; i < sizeof shape - 1; i++) {
+        bool digit = p[i] >= '0' && p[i] <= '9';
+        if (shape[i] == 'd' ? !digit : shape[i] != 'a' && p[i] != shape[i]) return INT64_MIN;
+    }
+    struct tm tm = {.tm_mday = digits(p + 5, 2),
+                    .tm_year = digits(p + 12, 4) - 1900,
+                    .tm_hour = digits(p + 17, 2),
+                    .tm_min = digits(p + 20, 2),
+                    .tm_sec = digits(p + 23, 2)};
+    while (tm.tm_mon < 12 && memcmp(months + (size_t)tm.tm_mon * 3, p + 8, 3) != 0) tm.tm_mon++;
+    if (tm.tm_mon == 12 || tm.tm_year < 70) return INT64_MIN;
     return (int64_t)timegm(&tm) * 1000000;
+}
+
+/* `count` characters that are known to be digits. */
+static int digits(const char *p, int count) {
+    int n = 0;
+    for (int i = 0; i < count; i++) n = n * 10 + (p[i] - '0');
+    return n;
 }
 
 /* "com.amazonaws.kinesis#ResourceNotFoundException:http://..." -> the name in the middle. */

@@ -69,8 +69,8 @@ static bool request_setup(weir_http_request *q, const weir_http_args *args);
 static bool request_headers(weir_http_request *q, const weir_http_args *args);
 static void request_body(weir_http_request *q, const weir_http_args *args);
 static void request_free(weir_http_request *q);
-static void complete(weir_http_request *q, weir_status status, const char *text);
-static void complete_curl(weir_http_request *q, CURLcode code);
+static void complete(weir_http *http, weir_http_request *q, weir_status status, const char *text);
+static void complete_curl(weir_http *http, weir_http_request *q, CURLcode code);
 static uint32_t expire(weir_http *http, int64_t *next_ns);
 static uint32_t collect(weir_http *http);
 static size_t on_header(char *bytes, size_t size, size_t count, void *opaque);
@@ -110,7 +110,7 @@ weir_http *weir_http_new(const weir_http_config *config) {
 void weir_http_free(weir_http *http) {
     if (!http) return;
     http->freeing = true; /* callbacks cannot start anything new */
-    while (http->first) complete(http->first, WEIR_E_CANCELLED, "the client was closed");
+    while (http->first) complete(http, http->first, WEIR_E_CANCELLED, "the client was closed");
     while (http->spare_count > 0) curl_easy_cleanup(http->spare[--http->spare_count]);
     if (http->multi) curl_multi_cleanup(http->multi);
     free(http->proxy);
@@ -146,8 +146,7 @@ weir_status weir_http_start(weir_http *http, const weir_http_args *args, weir_ht
 }
 
 void weir_http_cancel(weir_http *http, weir_http_request *request) {
-    (void)http;
-    complete(request, WEIR_E_CANCELLED, "the request was cancelled");
+    complete(http, request, WEIR_E_CANCELLED, "the request was cancelled");
 }
 
 uint32_t weir_http_drive(weir_http *http, int64_t deadline_ns) {
@@ -358,13 +357,12 @@ static void request_free(weir_http_request *q) {
 }
 
 /* Takes a request out of everything first, so that its callback may do what it likes. */
-static void complete(weir_http_request *q, weir_status status, const char *text) {
-    weir_http *http = q->http;
+static void complete(weir_http *http, weir_http_request *q, weir_status status, const char *text) {
     curl_multi_remove_handle(http->multi, q->easy);
-    if (q->prev)
-        q->prev->next = q->next;
-    else
+    if (http->first == q)
         http->first = q->next;
+    else
+        q->prev->next = q->next;
     if (q->next) q->next->prev = q->prev;
     http->active--;
 
@@ -381,7 +379,7 @@ static void complete(weir_http_request *q, weir_status status, const char *text)
     request_free(q);
 }
 
-static void complete_curl(weir_http_request *q, CURLcode code) {
+static void complete_curl(weir_http *http, weir_http_request *q, CURLcode code) {
     weir_status status = WEIR_E_IO;
     if (q->error[0] != '\0' && isupper((unsigned char)q->error[0]) &&
         !isupper((unsigned char)q->error[1]))
@@ -401,7 +399,7 @@ static void complete_curl(weir_http_request *q, CURLcode code) {
     } else if (code == CURLE_PEER_FAILED_VERIFICATION || code == CURLE_SSL_CACERT_BADFILE) {
         status = WEIR_E_AUTH;
     }
-    complete(q, status, text);
+    complete(http, q, status, text);
 }
 
 /* Ends requests that are past their deadline, also those that still wait for a connection (curl's
@@ -411,7 +409,7 @@ static uint32_t expire(weir_http *http, int64_t *next_ns) {
     int64_t now = now_ns();
     for (weir_http_request *q = http->first; q;) {
         if (q->deadline_ns != 0 && q->deadline_ns <= now) {
-            complete(q, WEIR_E_TIMEOUT, "no complete answer before the deadline");
+            complete(http, q, WEIR_E_TIMEOUT, "no complete answer before the deadline");
             expired++;
             q = http->first; /* the callback may have changed the list anywhere */
             continue;
@@ -430,7 +428,7 @@ static uint32_t collect(weir_http *http) {
         if (message->msg != CURLMSG_DONE) continue;
         char *private = NULL;
         curl_easy_getinfo(message->easy_handle, CURLINFO_PRIVATE, &private);
-        complete_curl((weir_http_request *)(void *)private, message->data.result);
+        complete_curl(http, (weir_http_request *)(void *)private, message->data.result);
         completed++;
     }
     return completed;

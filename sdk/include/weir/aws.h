@@ -147,6 +147,10 @@ void weir_aws_cancel_all(weir_aws_client *client);
  * response's status. */
 weir_status weir_aws_fail(weir_ctx *ctx, weir_error *error, const weir_aws_client *client,
                           const weir_aws_response *response, const char *what);
+/* The same after the last attempt that is allowed: whatever the kind, the error is marked as one
+ * that nobody shall try again. */
+weir_status weir_aws_fail_last(weir_ctx *ctx, weir_error *error, const weir_aws_client *client,
+                               const weir_aws_response *response, const char *what);
 
 /* Delay before retry number `retry` (from 1): uniform in [0, min(max, base * 2^(retry-1))]. */
 int64_t weir_aws_backoff_ns(weir_ctx *ctx, uint32_t retry, int64_t base_ns, int64_t max_ns);
