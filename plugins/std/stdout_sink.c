@@ -3,9 +3,11 @@
  * leaves in part only, the rest is kept and goes first, next time.
  */
 #include <errno.h>
+#include <fcntl.h>
 #include <poll.h>
 #include <pthread.h>
 #include <stdatomic.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 #include "std.h"
@@ -54,13 +56,27 @@ static void stdout_destroy(void *opaque) {
     weir_free(self->ctx, self);
 }
 
+/* A pipe or terminal is opened once more, without blocking: a reader that takes nothing must not
+ * keep this thread from being cancelled, and setting the flag on descriptor 1 itself would change
+ * it for every process that shares it. Files do not block, and a second opening would have an
+ * offset of its own; what cannot be opened again (a socket) is used as it is. */
+static int open_output(void) {
+    struct stat st;
+    if (fstat(STDOUT_FILENO, &st) != 0) return STDOUT_FILENO;
+    if (!S_ISFIFO(st.st_mode) && !(S_ISCHR(st.st_mode) && isatty(STDOUT_FILENO))) {
+        return STDOUT_FILENO;
+    }
+    int fd = open("/proc/self/fd/1", O_WRONLY | O_NONBLOCK | O_CLOEXEC | O_NOCTTY);
+    return fd >= 0 ? fd : STDOUT_FILENO;
+}
+
 static weir_status stdout_open(void *opaque, weir_open *args) {
     stdout_sink *self = opaque;
     weir_format format;
     weir_status status = std_format_get(self->ctx, WEIR_FRAMING_LINES, &format, args->error);
     if (status != WEIR_OK) return status;
     self->framing = format.framing;
-    self->fd = STDOUT_FILENO;
+    self->fd = open_output();
     if (self->staging == NULL) self->staging = weir_alloc(self->ctx, STAGING_BYTES);
     return self->staging != NULL ? WEIR_OK : WEIR_E_NOMEM;
 }
@@ -246,6 +262,10 @@ static weir_status stdout_close(void *opaque, weir_close *args) {
         pthread_mutex_lock(&output);
         code = put_rest(self, args->deadline_ns);
         pthread_mutex_unlock(&output);
+    }
+    if (self->fd != STDOUT_FILENO) {
+        (void)close(self->fd);
+        self->fd = STDOUT_FILENO;
     }
     return code == 0 ? WEIR_OK : output_error(self, code, args->error);
 }
