@@ -132,12 +132,19 @@ static void sleep_until(source_state *s, int64_t deadline_ns) {
     wake_wait(&s->task->wake, deadline_ns);
 }
 
-/* After AGAIN: sleep as long as nothing can happen. */
-static void rest(source_state *s, const weir_poll *args, int64_t polled_ns) {
+static weir_status no_result(source_state *s, const char *what, weir_error *err) {
+    return error_set(err, WEIR_E_INTERNAL, WEIR_ERR_FATAL,
+                     "%s: poll answered %s, but gave none: a fault of the plugin",
+                     s->task->main->where, what);
+}
+
+/* After AGAIN: sleep as long as nothing can happen; not at all if a signal was there. */
+static void rest(source_state *s, const weir_poll *args, int64_t polled_ns, bool signalled) {
     int64_t now = clock_mono_ns(&clock_system);
     int64_t service = polled_ns + s->service_ns;
     if (args->next_ns > now) {
         s->not_before_ns = args->next_ns;
+        if (signalled) return;
         sleep_until(s, args->next_ns < service ? args->next_ns : service);
     } else if (!s->can_wake) {
         sleep_until(s, args->next_ns == 0 ? service : now);
@@ -154,20 +161,28 @@ static weir_status poll_once(source_state *s, bool room, weir_error *err) {
                       .room_bytes = room ? s->room_bytes : 0,
                       .deadline_ns = now + (s->can_wake ? s->service_ns : BLIND_POLL_NS),
                       .error = err};
+    if (now < s->not_before_ns && s->not_before_ns < args.deadline_ns) {
+        args.deadline_ns = s->not_before_ns;
+    }
     if (s->can_wake && !wake_enter(&t->wake)) {
         wake_wait(&t->wake, 0); /* something changed: consume the signal and look first */
         return WEIR_OK;
     }
+    error_clear(err); /* what an earlier failure left must not pass for this one's */
     weir_status status = s->ops.poll(t->main->self, &args);
-    if (s->can_wake) wake_leave(&t->wake);
+    bool signalled = s->can_wake && wake_leave(&t->wake);
     s->serviced_ns = now;
     switch (status) {
     case WEIR_OK:
+        if (args.batch == NULL) return no_result(s, "a batch", err);
         return handle_batch(s, args.batch, err);
     case WEIR_EVENT:
+        if (args.event == NULL) return no_result(s, "an event", err);
         return handle_event(s, args.event, err);
     case WEIR_AGAIN:
-        rest(s, &args, now);
+        /* A signal that ended the poll is consumed: what it stood for (a drain, an assignment,
+         * room) has to be looked at before sleeping. */
+        rest(s, &args, now, signalled);
         return WEIR_OK;
     case WEIR_END:
         s->ended = true;
