@@ -36,11 +36,11 @@ weir_status sink_task_open(task *t, weir_error *err) {
     return t->batcher != NULL ? WEIR_OK : error_status(err);
 }
 
-static coder *decoder_of(task *t, const plan_edge *from) {
-    for (uint32_t i = 0; i < t->stage->input_count; i++) {
-        if (t->stage->inputs[i] == from) return t->decoders[i];
-    }
-    return NULL;
+/* The input that an edge is; all items come by one of them. */
+static uint32_t input_of(const task *t, const plan_edge *from) {
+    uint32_t i = 0;
+    while (t->stage->inputs[i] != from) i++;
+    return i;
 }
 
 static bool wants_encoding(const task *t, const plan_edge *from, const weir_batch *batch) {
@@ -59,11 +59,12 @@ static weir_status take_batch(task *t, const plan_edge *from, const weir_batch *
     weir_status status = WEIR_OK;
     count(&c->records_in, batch->rows->count);
     count(&c->bytes_in, batch->rows->value_bytes);
-    coder *decoder = decoder_of(t, from);
+    uint32_t input = input_of(t, from);
+    coder *decoder = t->decoders[input];
     if (decoder != NULL && batch->tape == NULL) {
         const weir_batch *decoded = NULL;
         do {
-            status = coder_decode(decoder, batch, t->failures, &decoded, err);
+            status = coder_decode(decoder, batch, t->decode_failures[input], &decoded, err);
             if (status == WEIR_AGAIN)
                 wake_wait(&t->wake, clock_mono_ns(&clock_system) + SERVICE_DEFAULT_NS);
         } while (status == WEIR_AGAIN && !runtime_stopping(t->rt));
@@ -132,6 +133,7 @@ static weir_status drive(task *t, int64_t until_ns, weir_error *err) {
                                                            : SERVICE_DEFAULT_NS;
     int64_t now = clock_mono_ns(&clock_system);
     if (until_ns > now + service) until_ns = now + service;
+    error_clear(err); /* what an earlier failure left must not pass for this one's */
     if (!bound->has_drive) {
         wake_wait(&t->wake, until_ns);
         return WEIR_OK;
@@ -172,6 +174,7 @@ static weir_status flush_all(task *t, weir_error *err) {
                            .epoch = epoch,
                            .deadline_ns = clock_mono_ns(&clock_system) + FLUSH_TIMEOUT_NS,
                            .error = err};
+        error_clear(err);
         weir_status status = t->main->bound->ops.sink.flush(t->main->self, &args);
         while (status == WEIR_OK && !runtime_stopping(t->rt)) {
             if (instance_flush_done(t->main, epoch, &status, err)) {

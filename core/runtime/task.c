@@ -18,7 +18,8 @@ static weir_status init_sink(task *t, weir_error *err) {
     t->failures = failures_new(n, home, runtime_dead_letter_outlet(t->stage, t->outlets, n),
                                runtime_counters(t->rt, n));
     t->decoders = calloc(t->stage->input_count + 1, sizeof *t->decoders);
-    if (t->failures == NULL || t->decoders == NULL) {
+    t->decode_failures = calloc(t->stage->input_count + 1, sizeof(failures *));
+    if (t->failures == NULL || t->decoders == NULL || t->decode_failures == NULL) {
         return error_set(err, WEIR_E_NOMEM, 0, "out of memory");
     }
     if (n->format.serde != NULL) {
@@ -30,6 +31,12 @@ static weir_status init_sink(task *t, weir_error *err) {
         if (source == NULL) continue;
         t->decoders[e] = coder_new(t->rt, home, source, t->index, parallelism, &t->wake, err);
         if (t->decoders[e] == NULL) return error_status(err);
+        /* A record that is not in the source's format is the source's bad record, wherever it is
+         * decoded: the source's on_error holds. */
+        t->decode_failures[e] =
+            failures_new(source, home, runtime_dead_letter_outlet(t->stage, t->outlets, source),
+                         runtime_counters(t->rt, source));
+        if (t->decode_failures[e] == NULL) return error_set(err, WEIR_E_NOMEM, 0, "out of memory");
     }
     return WEIR_OK;
 }
@@ -71,6 +78,10 @@ void task_destroy(task *t) {
         coder_free(t->decoders[e]);
     }
     free(t->decoders);
+    for (size_t e = 0; t->decode_failures != NULL && e < t->stage->input_count; e++) {
+        failures_free(t->decode_failures[e]);
+    }
+    free(t->decode_failures);
     failures_free(t->failures);
     chain_free(t->chain);
     for (size_t o = 0; t->outlets != NULL && o < t->stage->output_count; o++) {

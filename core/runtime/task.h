@@ -46,7 +46,8 @@ typedef struct task {
     coder *encoder;     /* sinks that may have to encode */
     coder **decoders;   /* sinks: one an input edge of the stage, NULL where nothing is decoded */
     failures *failures; /* sinks */
-    batcher *batcher;   /* sinks, made by their open */
+    failures **decode_failures; /* sinks: of the sources whose records `decoders` decode */
+    batcher *batcher;           /* sinks, made by their open */
     weir_limits limits;
     weir_error *error;
     _Atomic bool loop_ended; /* shared */
