@@ -182,6 +182,10 @@ static weir_status op_run(chain *c, op *o, const weir_batch *batch, weir_error *
 /* Everything that `o` puts out goes to each of its outputs; takes over the reference. */
 static weir_status op_emit(chain *c, op *o, const weir_batch *batch, weir_error *err) {
     weir_status status = WEIR_OK;
+    if (batch->rows->count == 0) { /* nobody downstream has to think of these */
+        batch_release(batch);
+        return WEIR_OK;
+    }
     count(&o->counters->records_out, batch->rows->count);
     count(&o->counters->bytes_out, batch->rows->value_bytes);
     for (size_t k = 0; k < o->plan->op_count && status == WEIR_OK; k++) {
@@ -218,6 +222,12 @@ static weir_status apply_emit(weir_apply *args, uint32_t port, const weir_batch 
 static void apply_fail(weir_apply *args, uint32_t record, weir_status status, weir_str text) {
     apply_call *call = (apply_call *)(void *)args;
     if (call->failed != WEIR_OK) return;
+    if (record >= args->batch->rows->count) {
+        call->failed = error_set(call->err, WEIR_E_INTERNAL, WEIR_ERR_FATAL,
+                                 "%s: apply names record %u of %u: a fault of the plugin",
+                                 call->op->transform->where, record, args->batch->rows->count);
+        return;
+    }
     error_clear(call->chain->why);
     error_set(call->chain->why, status, WEIR_ERR_PER_RECORD, "%.*s", STR_FMT(text));
     call->failed =

@@ -71,9 +71,19 @@ static weir_status report(coder *c, failures *f, const weir_batch *batch, uint32
     return failures_record(f, batch, record, c->why, 1, err);
 }
 
+/* The serde named a record that there is not, or said nothing of one that there is. */
+static weir_status fault(const coder *c, const char *what, weir_error *err) {
+    return error_set(err, WEIR_E_INTERNAL, WEIR_ERR_FATAL, "%s: %s: a fault of the plugin",
+                     c->serde->where, what);
+}
+
 static void decode_fail(weir_decode *args, uint32_t record, weir_status status, weir_str text) {
     decode_call *call = (decode_call *)(void *)args;
     if (call->failed != WEIR_OK) return;
+    if (record >= args->batch->rows->count) {
+        call->failed = fault(call->coder, "decode reports a record that there is not", call->err);
+        return;
+    }
     call->failed =
         report(call->coder, call->failures, args->batch, record, status, text, call->err);
 }
@@ -92,6 +102,7 @@ weir_status coder_decode(coder *c, const weir_batch *batch, failures *f, const w
         batch_release(batch);
         return error_set(err, WEIR_E_NOMEM, 0, "out of memory for decoding");
     }
+    error_clear(err);
     weir_status status = c->serde->bound->ops.serde.decode(c->serde->self, &call.args);
     if (status == WEIR_AGAIN) {
         batch_tape_abandon(call.args.tape);
@@ -136,6 +147,11 @@ static void encode_fail(weir_encode *args, uint32_t row, weir_status status, wei
     encode_call *call = (encode_call *)(void *)args;
     if (call->failed != WEIR_OK) return;
     coder *c = call->coder;
+    if (row >= args->batch->rows->count ||
+        (c->dropped_count > 0 && row <= c->dropped[c->dropped_count - 1])) {
+        call->failed = fault(c, "encode reports rows out of order or range", call->err);
+        return;
+    }
     if (c->dropped_count == c->dropped_cap) {
         uint32_t cap = c->dropped_cap == 0 ? 64 : c->dropped_cap * 2;
         uint32_t *dropped = realloc(c->dropped, cap * sizeof *dropped);
@@ -154,6 +170,14 @@ weir_status coder_encode(coder *c, const weir_batch *batch, bool lines, failures
                          const weir_batch **out, weir_error *err) {
     *out = NULL;
     c->dropped_count = 0;
+    if (batch->tape == NULL) {
+        batch_release(batch);
+        return error_set(err, WEIR_E_INTERNAL, WEIR_ERR_FATAL,
+                         "%s: a transform passed on records without their fields, which are to be "
+                         "encoded",
+                         c->serde->where);
+    }
+    uint32_t rows = batch->rows->count;
     encode_call call = {.coder = c, .failures = f, .err = err, .failed = WEIR_OK};
     call.args.struct_size = sizeof call.args;
     call.args.batch = batch;
@@ -168,6 +192,7 @@ weir_status coder_encode(coder *c, const weir_batch *batch, bool lines, failures
         return error_set(err, WEIR_E_NOMEM, 0, "out of memory for encoding");
     }
     batch_encode_lines(call.encoder, lines);
+    error_clear(err);
     weir_status status = c->serde->bound->ops.serde.encode(c->serde->self, &call.args);
     if (status == WEIR_AGAIN) {
         batch_encode_abandon(call.encoder);
@@ -182,6 +207,11 @@ weir_status coder_encode(coder *c, const weir_batch *batch, bool lines, failures
     const weir_batch *encoded = batch_encode_finish(call.encoder);
     batch_release(batch);
     if (encoded == NULL) return error_set(err, WEIR_E_NOMEM, 0, "out of memory for encoding");
+    if (encoded->rows->count + c->dropped_count != rows) {
+        /* Lost in silence otherwise, and the templates of what follows would be off by one. */
+        batch_release(encoded);
+        return fault(c, "encode neither wrote nor reported some rows", err);
+    }
     status = failures_flush(f, err);
     if (status != WEIR_OK || encoded->rows->count == 0) {
         batch_release(encoded);
