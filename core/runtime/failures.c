@@ -212,6 +212,31 @@ static void put_member(nodes *n, const char *name, weir_str value) {
     put_str(n, value);
 }
 
+/* Words of a plugin or a stream, which may be any bytes: what is not UTF-8 becomes U+FFFD, so that
+ * the letter stays readable JSON. */
+static bool put_words(nodes *n, weir_tape_builder *tape, const char *name, weir_str words) {
+    if (str_is_utf8(words)) {
+        put_member(n, name, words);
+        return true;
+    }
+    char *text = batch_tape_facet.alloc(tape, 3 * words.len + 1);
+    if (text == NULL) return false;
+    size_t len = 0;
+    for (size_t at = 0; at < words.len;) {
+        size_t size = str_utf8_next(str_make(words.ptr + at, words.len - at));
+        if (size > 0) {
+            memcpy(text + len, words.ptr + at, size);
+            len += size;
+        } else {
+            memcpy(text + len, "\xef\xbf\xbd", 3);
+            len += 3;
+        }
+        at += size > 0 ? size : 1;
+    }
+    put_member(n, name, str_make(text, len));
+    return true;
+}
+
 static uint32_t open_object(nodes *n) {
     n->at[n->used] = (weir_value){.type = WEIR_V_OBJECT};
     return n->used++;
@@ -256,7 +281,7 @@ static weir_status envelope_row(weir_tape_builder *tape, const weir_rows *rows, 
     weir_str text;
     for (size_t m = 0; m < sizeof error_members / sizeof error_members[0]; m++) {
         if (!rows_header(rows, row, str_of(error_members[m].header), &text)) continue;
-        put_member(&n, error_members[m].member, text);
+        if (!put_words(&n, tape, error_members[m].member, text)) return WEIR_E_NOMEM;
         /* "attempts" is a number written as text: a decimal node prints it bare. */
         if (strcmp(error_members[m].member, "attempts") == 0) {
             n.at[n.used - 1].logical = WEIR_L_DECIMAL;
@@ -267,7 +292,7 @@ static weir_status envelope_row(weir_tape_builder *tape, const weir_rows *rows, 
     uint32_t origin = open_object(&n), origin_count = 0;
     for (size_t m = 0; m < sizeof origin_members / sizeof origin_members[0]; m++) {
         if (!rows_header(rows, row, str_of(origin_members[m].header), &text)) continue;
-        put_member(&n, origin_members[m].member, text);
+        if (!put_words(&n, tape, origin_members[m].member, text)) return WEIR_E_NOMEM;
         origin_count++;
     }
     close_object(&n, origin, origin_count);
