@@ -79,7 +79,8 @@ static void supervise(runtime *rt, const plan *p, int64_t end_ns) {
 
 static int run_plan(const loaded *l, bool once, int64_t for_ns, bool json, run_times *times) {
     weir_error *err = error_new();
-    runtime_config config = {.plan = l->plan, .plugins = l->plugins, .once = once};
+    runtime_config config = {
+        .plan = l->plan, .plugins = l->plugins, .once = once, .interrupted = &signals_seen};
     runtime *rt = runtime_new(&config, err);
     weir_status status = rt != NULL ? WEIR_OK : error_status(err);
     if (rt != NULL) {

@@ -202,6 +202,10 @@ static void wait_flag(task *t, _Atomic bool *flag, bool until_stop) {
     }
 }
 
+static uint32_t close_mode(const runtime *rt) {
+    return runtime_stopping(rt) ? WEIR_CLOSE_ABANDON : WEIR_CLOSE_DRAIN;
+}
+
 static void *task_main(void *argument) {
     task *t = argument;
     runtime *rt = t->rt;
@@ -221,19 +225,20 @@ static void *task_main(void *argument) {
         batcher_free(t->batcher);
         t->batcher = NULL;
     }
+    /* Chains close before the loop counts as ended: a parked batch, or one that a transform or a
+     * serde keeps, must be back before the source it came from closes in its own thread. */
+    if (t->chain != NULL) chain_close(t->chain, close_mode(rt));
+    coder_close(t->encoder);
+    for (size_t e = 0; t->decoders != NULL && e < t->stage->input_count; e++) {
+        coder_close(t->decoders[e]);
+    }
     atomic_store(&t->loop_ended, true);
     atomic_fetch_add(&rt->loops_ended, 1);
     wake_signal(&rt->wake);
     wait_flag(t, &rt->close_sources, false);
-    if (t->chain != NULL) chain_close(t->chain, WEIR_CLOSE_DRAIN);
     if (t->stage->kind == STAGE_SOURCE) {
-        bool drained = !runtime_stopping(rt);
-        instance_close(t->main, drained ? WEIR_CLOSE_DRAIN : WEIR_CLOSE_ABANDON,
-                       clock_mono_ns(&clock_system) + 5 * CLOCK_NS_PER_S, NULL);
-    }
-    coder_close(t->encoder);
-    for (size_t e = 0; t->decoders != NULL && e < t->stage->input_count; e++) {
-        coder_close(t->decoders[e]);
+        instance_close(t->main, close_mode(rt), clock_mono_ns(&clock_system) + 5 * CLOCK_NS_PER_S,
+                       NULL);
     }
     return NULL;
 }
@@ -362,6 +367,11 @@ weir_status runtime_start(runtime *rt, weir_error *err) {
         while (!runtime_stopping(rt) && !runtime_draining(rt) &&
                atomic_load(&rt->opened) < rt->task_count) {
             wake_wait(&rt->wake, INT64_MAX);
+            if (rt->config.interrupted != NULL && *rt->config.interrupted != 0 &&
+                atomic_load(&rt->opened) < rt->task_count) {
+                runtime_abandon(rt, WEIR_E_CANCELLED,
+                                "stopped by a signal before the pipeline was ready");
+            }
         }
         if (!runtime_stopping(rt)) {
             int starting = PHASE_STARTING;

@@ -4,6 +4,8 @@
 #ifndef WEIR_RUNTIME_RUNTIME_H
 #define WEIR_RUNTIME_RUNTIME_H
 
+#include <signal.h>
+
 #include "base/wake.h"
 #include "runtime/counters.h"
 #include "runtime/outlet.h"
@@ -16,6 +18,9 @@ typedef struct runtime_config {
     const plan *plan;
     registry *plugins;
     bool once; /* take what is there now: no discovery after the first enumeration */
+    /* Set by a signal handler that also signals runtime_wake: ends a start that takes long. May be
+     * NULL. */
+    const volatile sig_atomic_t *interrupted;
 } runtime_config;
 
 /* Creates every instance and channel. NULL with `err`. [control] */

@@ -27,6 +27,7 @@ void source_control_destroy(source_control *c) {
 }
 
 void source_control_cancel(source_control *c) {
+    atomic_store(&c->cancelled, true);
     if (c->main != NULL) instance_cancel(c->main);
     wake_signal(&c->wake);
 }
@@ -135,7 +136,10 @@ void *source_control_run(void *control) {
     source_control *c = control;
     weir_error *err = error_new();
     weir_status status = control_loop(c, err);
-    if (status != WEIR_OK && !runtime_stopping(c->rt)) runtime_fail(c->rt, err);
+    /* Cancelled, whatever it was doing ends with some error: that of a drained pipeline is none. */
+    if (status != WEIR_OK && !runtime_stopping(c->rt) && !atomic_load(&c->cancelled)) {
+        runtime_fail(c->rt, err);
+    }
     instance_close(c->main, WEIR_CLOSE_ABANDON, 0, NULL);
     error_free(err);
     atomic_store(&c->ended, true);

@@ -24,6 +24,7 @@ typedef struct source_control {
     bool started;
     _Atomic bool enumerated; /* the first enumeration is in the table */
     _Atomic bool ended;      /* the thread is about to return */
+    _Atomic bool cancelled;  /* nobody waits for splits any more */
 } source_control;
 
 weir_status source_control_init(source_control *c, struct runtime *rt, const node *n, splits *s,
