@@ -45,7 +45,10 @@ sinks:
   sum: {type: tally, input: numbers, member: price}
 YAML
 unset WEIR_PLUGIN_PATH
+test -f "$(dirname "$plugin")/cloud.so" || { echo "no plugin with the AWS layer"; exit 1; }
 export WEIR_STATE="$work/state" HOME="$work" XDG_DATA_HOME="$work/data"
+"$prefix/bin/weir" plugins inspect cloud >"$work/log" 2>&1 || { cat "$work/log"; exit 1; }
+grep -q "credentials.secret_access_key: secret" "$work/log" || { cat "$work/log"; exit 1; }
 quietly "$prefix/bin/weir" run --once "$work/pipeline.yaml"
 grep -q "1,000 records in, 1,000 out, 0 failed" "$work/log" || { cat "$work/log"; exit 1; }
 echo "and takes 1,000 records of a pipeline"
