@@ -116,12 +116,8 @@ static weir_status add_letter(failures *f, const weir_batch *batch, uint32_t row
     if (status == WEIR_OK) {
         status = add_text_header(b, HEADER_CODE, str_of(error_status_name(error_status(why))));
     }
-    if (status == WEIR_OK) {
-        /* An error text may quote the record, which need not be text. */
-        weir_str text = str_of(error_text(why));
-        status = add_text_header(b, HEADER_TEXT,
-                                 str_is_utf8(text) ? text : STR("(the reason is not UTF-8)"));
-    }
+    /* As it is, though it may quote a record that is no text: the envelope makes it UTF-8. */
+    if (status == WEIR_OK) status = add_text_header(b, HEADER_TEXT, str_of(error_text(why)));
     if (status == WEIR_OK) status = add_text_header(b, HEADER_ATTEMPTS, str_of(attempts_text));
     if (status == WEIR_OK) status = add_text_header(b, HEADER_TIME, str_of(time_text));
     if (status == WEIR_OK) status = add_text_header(b, HEADER_SPLIT, batch->split);

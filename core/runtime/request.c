@@ -149,20 +149,46 @@ static const weir_column *column_named(const weir_rows *rows, weir_str name) {
     return NULL;
 }
 
-/* All runs come from sources that were asked for the same metadata, so the first names them all. */
+/* The names of all columns that some run has: a source that has no metadata may come first. */
+static weir_status meta_names(request *r, weir_str **names, uint32_t *count) {
+    size_t most = 0;
+    const work *before = NULL;
+    for (const run *u = r->runs; u != NULL; u = u->next) {
+        if (u->work != before) most += u->work->batch->rows->meta_count;
+        before = u->work;
+    }
+    *count = 0;
+    if (most == 0) return WEIR_OK;
+    *names = arena_array(r->extra, most, sizeof **names);
+    if (*names == NULL) return WEIR_E_NOMEM;
+    before = NULL;
+    for (const run *u = r->runs; u != NULL; u = u->next) {
+        const weir_rows *rows = u->work->batch->rows;
+        for (uint32_t m = 0; u->work != before && m < rows->meta_count; m++) {
+            uint32_t k = 0;
+            while (k < *count && !str_eq((*names)[k], rows->meta[m]->name)) k++;
+            if (k == *count) (*names)[(*count)++] = rows->meta[m]->name;
+        }
+        before = u->work;
+    }
+    return WEIR_OK;
+}
+
 static weir_status gather_meta(request *r) {
-    const weir_rows *head = r->runs->work->batch->rows;
-    if (head->meta_count == 0) return WEIR_OK;
-    weir_column **meta = arena_array(r->extra, head->meta_count, sizeof *meta);
+    weir_str *names = NULL;
+    uint32_t count;
+    weir_status status = meta_names(r, &names, &count);
+    if (status != WEIR_OK || count == 0) return status;
+    weir_column **meta = arena_array(r->extra, count, sizeof *meta);
     if (meta == NULL) return WEIR_E_NOMEM;
-    for (uint32_t m = 0; m < head->meta_count; m++) {
+    for (uint32_t m = 0; m < count; m++) {
         weir_column *column = arena_zalloc(r->extra, sizeof *column);
         const char **ptr = arena_array(r->extra, r->records, sizeof *ptr);
         uint32_t *len = arena_array(r->extra, r->records, sizeof *len);
         if (column == NULL || ptr == NULL || len == NULL) return WEIR_E_NOMEM;
         uint32_t at = 0;
         for (const run *u = r->runs; u != NULL; u = u->next) {
-            const weir_column *from = column_named(u->work->batch->rows, head->meta[m]->name);
+            const weir_column *from = column_named(u->work->batch->rows, names[m]);
             for (uint32_t i = u->first; i < u->first + u->count; i++, at++) {
                 if (from == NULL) continue;
                 uint32_t k = from->encoding == WEIR_COLUMN_CONSTANT     ? 0
@@ -174,13 +200,13 @@ static weir_status gather_meta(request *r) {
         }
         *column = (weir_column){.struct_size = sizeof *column,
                                 .encoding = WEIR_COLUMN_PLAIN,
-                                .name = head->meta[m]->name,
+                                .name = names[m],
                                 .ptr = ptr,
                                 .len = len};
         meta[m] = column;
     }
     r->rows.meta = (const weir_column *const *)meta;
-    r->rows.meta_count = head->meta_count;
+    r->rows.meta_count = count;
     return WEIR_OK;
 }
 
