@@ -8,7 +8,6 @@
 
 #include "kinesis.h"
 
-#define ATTEMPTS 4u
 /* A server clock that differs less than this is not trusted more than ours: its Date header has
  * whole seconds and travels. */
 #define CLOCK_SLACK_US 5000000
@@ -17,12 +16,14 @@ typedef struct listing {
     kinesis *k;
     weir_error *error;
     const stream_ref *stream;
+    int64_t *fails; /* in a row */
     bool finished;
     uint32_t kind; /* WEIR_AWS_* of the failure */
     weir_status status;
 } listing;
 
 static weir_status update(kinesis *k, weir_enumerate *args, bool first);
+static bool passes(uint32_t kind);
 static weir_status list_stream(kinesis *k, weir_enumerate *args, uint32_t index, shard_list *list,
                                uint32_t *kind);
 static void on_listed(shard_list *list, weir_status status, const weir_aws_response *failed);
@@ -46,7 +47,8 @@ const weir_source_splits kinesis_splits = {
 weir_status control_restore(kinesis *k, const weir_open *args) {
     k->starts = weir_zalloc(k->ctx, (uint64_t)k->options.stream_count * sizeof *k->starts);
     k->stops = weir_zalloc(k->ctx, (uint64_t)k->options.stream_count * sizeof *k->stops);
-    if (!k->starts || !k->stops)
+    k->list_fails = weir_zalloc(k->ctx, (uint64_t)k->options.stream_count * sizeof(int64_t));
+    if (!k->starts || !k->stops || !k->list_fails)
         return weir_fail(k->ctx, args->error, WEIR_E_NOMEM, 0, "out of memory");
     for (uint32_t i = 0; i < args->blob_count; i++) {
         split_plan plan;
@@ -77,6 +79,8 @@ weir_status control_snapshot(kinesis *k, weir_snapshot *args) {
 }
 
 static weir_status update(kinesis *k, weir_enumerate *args, bool first) {
+    int64_t now = weir_mono_ns(k->ctx), next = now + k->options.discovery_ns;
+    bool missed = false;
     for (uint32_t i = 0; i < k->options.stream_count; i++) {
         shard_list list = {0};
         uint32_t kind = WEIR_AWS_OK;
@@ -86,22 +90,36 @@ static weir_status update(kinesis *k, weir_enumerate *args, bool first) {
             for (uint32_t s = 0; status == WEIR_OK && s < list.count; s++)
                 status = add_split(k, args, i, &list.shards[s]);
             if (status != WEIR_OK) weir_fail(k->ctx, args->error, status, 0, "cannot take a shard");
-        } else if (!first && (kind == WEIR_AWS_THROTTLED || kind == WEIR_AWS_TRANSIENT)) {
-            weir_log(k->ctx, WEIR_LOG_WARN, "cannot list the shards of %s at present",
-                     k->options.streams[i].name);
+        } else if (!first && passes(kind) && k->list_fails[i] < k->options.attempts) {
+            int64_t fails = k->list_fails[i], delay;
+            if ((fails & (fails - 1)) == 0)
+                weir_log(k->ctx, WEIR_LOG_WARN,
+                         "cannot list the shards of %s at present (failure %lld)",
+                         k->options.streams[i].name, (long long)fails);
+            delay = weir_aws_backoff_ns(k->ctx, fails < 1000 ? (uint32_t)fails : 1000,
+                                        k->options.retry_base_ns, k->options.retry_max_ns);
+            if (now + delay < next) next = now + delay;
+            missed = true;
             status = WEIR_OK;
         }
         shard_list_free(&list);
         if (status != WEIR_OK) return status;
     }
-    bool complete = is_complete(k, weir_wall_us(k->ctx));
-    args->next_ns = complete ? 0 : weir_mono_ns(k->ctx) + k->options.discovery_ns;
+    args->next_ns = !missed && is_complete(k, weir_wall_us(k->ctx)) ? 0 : next;
     return WEIR_OK;
+}
+
+/* Failures that another look may not meet. */
+static bool passes(uint32_t kind) {
+    return kind == WEIR_AWS_THROTTLED || kind == WEIR_AWS_TRANSIENT;
 }
 
 static weir_status list_stream(kinesis *k, weir_enumerate *args, uint32_t index, shard_list *list,
                                uint32_t *kind) {
-    listing job = {.k = k, .error = args->error, .stream = &k->options.streams[index]};
+    listing job = {.k = k,
+                   .error = args->error,
+                   .stream = &k->options.streams[index],
+                   .fails = &k->list_fails[index]};
     /* The moment is taken before the listing: a shard born in between is in both. */
     if (k->starts[index].kind == 0) {
         k->starts[index] = k->options.start;
@@ -117,7 +135,7 @@ static weir_status list_stream(kinesis *k, weir_enumerate *args, uint32_t index,
     bool past = k->starts[index].us < weir_wall_us(k->ctx) - CLOCK_SLACK_US;
     list->from = k->starts[index].kind == START_TIMESTAMP && past ? &k->starts[index] : NULL;
     list->deadline_ns = args->deadline_ns;
-    list->attempts = ATTEMPTS;
+    list->timeout_ms = k->options.timeout_ms;
     list->done = on_listed;
     list->opaque = &job;
     weir_status status = shard_list_start(list);
@@ -137,15 +155,25 @@ static void on_listed(shard_list *list, weir_status status, const weir_aws_respo
     listing *job = list->opaque;
     job->finished = true;
     job->status = status;
-    if (status == WEIR_OK) return;
+    kinesis *k = job->k;
+    if (status == WEIR_OK) {
+        *job->fails = 0;
+        return;
+    }
     char what[256];
-    snprintf(what, sizeof what, "cannot list the shards of stream %s", job->stream->name);
-    if (failed) {
-        job->kind = failed->kind;
-        job->status = weir_aws_fail(job->k->ctx, job->error, job->k->client, failed, what);
+    int n = snprintf(what, sizeof what, "cannot list the shards of stream %s", job->stream->name);
+    if (!failed) {
+        weir_fail(k->ctx, job->error, status, 0, "%s: the answer is not one of ListShards", what);
+        return;
+    }
+    job->kind = failed->kind;
+    if (passes(failed->kind) && ++*job->fails >= k->options.attempts) {
+        /* Whoever is above shall not multiply what the node's `retry` allows. */
+        snprintf(what + n, sizeof what - (size_t)n, ", attempt %lld of %lld",
+                 (long long)*job->fails, (long long)k->options.attempts);
+        job->status = weir_aws_fail_last(k->ctx, job->error, k->client, failed, what);
     } else {
-        weir_fail(job->k->ctx, job->error, status, 0, "%s: the answer is not one of ListShards",
-                  what);
+        job->status = weir_aws_fail(k->ctx, job->error, k->client, failed, what);
     }
 }
 

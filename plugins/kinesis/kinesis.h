@@ -38,9 +38,10 @@ typedef enum {
     SHARD_GETTING_ITERATOR,
     SHARD_WAITING, /* GetRecords at next_ns */
     SHARD_READING,
-    SHARD_HOLDING,  /* `page` has records left, or its end has to be looked at */
-    SHARD_CHECKING, /* ListShards under way */
-    SHARD_ENDED,    /* FINISHED is still to be told */
+    SHARD_HOLDING,     /* `page` has records left, or its end has to be looked at */
+    SHARD_NEEDS_CHECK, /* ListShards at next_ns */
+    SHARD_CHECKING,    /* ListShards under way */
+    SHARD_ENDED,       /* FINISHED is still to be told */
     SHARD_DONE
 } shard_state;
 
@@ -71,13 +72,16 @@ struct shard {
     int64_t called_ns;   /* when the last GetRecords began */
     int64_t called_us;   /* the same as wall time: what `stop` is compared with */
     uint32_t limit;      /* of the last GetRecords */
-    uint32_t failures;   /* in a row, of any call */
+    uint32_t failures;   /* of the call at hand, in a row */
     uint32_t rejections; /* in a row: answers that make no sense, refused positions */
     bool dropped;        /* not assigned any more; freed when its call comes back */
     bool idle;           /* told the host so */
     int64_t lag_ms, told_lag_ms;
     char iterator[1024];
     uint32_t iterator_len;
+    uint64_t expected; /* bytes of the next answer: as many as the last; 0 = never asked */
+    uint64_t reserved; /* of the budget, for the answer that is under way */
+    bool has_body;     /* an answer's buffer is held, or being filled */
     page *page;
     get_records parser;
     uint64_t page_capacity;
@@ -100,6 +104,9 @@ typedef struct kinesis_options {
     uint32_t records_per_call;
     int64_t interval_ns, empty_ns, discovery_ns;
     bool adaptive, parent_first;
+    /* The node's `retry`: of one call in a row, before the source gives up; delay; one request. */
+    int64_t attempts, retry_base_ns, retry_max_ns;
+    uint32_t timeout_ms;
 } kinesis_options;
 
 /* Metadata columns that somebody wants. */
@@ -122,11 +129,16 @@ struct kinesis {
     /* CONTROL: where each stream begins and ends, fixed at its first enumeration. */
     stream_start *starts; /* [stream_count] */
     int64_t *stops;       /* [stream_count] */
+    int64_t *list_fails;  /* [stream_count] failed ListShards in a row */
 
     /* TASK */
     shard **shards;
     uint32_t shard_count;
     uint32_t cursor;   /* the shard to serve next */
+    uint32_t reader;   /* the shard that may ask for records first */
+    uint32_t reading;  /* GetRecords under way */
+    uint32_t bodies;   /* answers whose buffer is here */
+    uint64_t usual;    /* bytes of the last answer of any shard */
     uint32_t meta;     /* META_* */
     weir_error *error; /* of the poll under way; callbacks write to it */
     weir_status fatal; /* a callback found that the instance cannot go on */
@@ -166,8 +178,9 @@ shard *shard_new(kinesis *k, weir_str id, weir_str private_bytes, weir_str posit
 void shard_free(shard *s); /* no call may be under way */
 /* True while a call's answer is outstanding. */
 bool shard_is_busy(const shard *s);
-/* Makes the call that is due; `next_ns` is lowered to when the next one is. */
-void shard_advance(shard *s, int64_t now_ns, int64_t *next_ns);
+/* Makes the call that is due; `next_ns` is lowered to when the next one is. False if it was due and
+ * the budget has no room for its answer. */
+bool shard_advance(shard *s, int64_t now_ns, int64_t *next_ns);
 /* The page was read to its end without a fault: prepares the next call, or the end of the shard. */
 void shard_page_used(shard *s);
 /* The page turned out to be broken after what was delivered: the rest is read again. */

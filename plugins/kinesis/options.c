@@ -9,6 +9,7 @@ static weir_status bad_option(weir_ctx *ctx, weir_error *error, const char *opti
 static weir_status read_streams(weir_ctx *ctx, kinesis_options *o, weir_error *error);
 static weir_status read_moment(weir_ctx *ctx, const char *key, const char *format_key, int64_t *us,
                                weir_error *error);
+static void read_retry(weir_ctx *ctx, kinesis_options *o);
 
 weir_status options_read(weir_ctx *ctx, kinesis_options *o, weir_error *error) {
     memset(o, 0, sizeof *o);
@@ -34,6 +35,7 @@ weir_status options_read(weir_ctx *ctx, kinesis_options *o, weir_error *error) {
     if (o->discovery_ns <= 0) o->discovery_ns = 10000 * KINESIS_MS;
     o->adaptive = weir_opt_bool(ctx, "adaptive_reads");
     o->parent_first = !weir_opt_is(ctx, "shard_order", "none");
+    read_retry(ctx, o);
     if (status != WEIR_OK) options_free(ctx, o);
     return status;
 }
@@ -86,6 +88,20 @@ static weir_status read_moment(weir_ctx *ctx, const char *key, const char *forma
                       format.len ? "a time as start.format says, RFC 3339, or seconds since 1970"
                                  : "a time such as 2026-01-01T00:00:00Z, or seconds since 1970",
                       text);
+}
+
+/* A host that does not know these words answers 0. */
+static void read_retry(weir_ctx *ctx, kinesis_options *o) {
+    o->attempts = weir_opt_i64(ctx, "retry.attempts");
+    o->retry_base_ns = weir_opt_i64(ctx, "retry.base");
+    o->retry_max_ns = weir_opt_i64(ctx, "retry.max");
+    int64_t timeout_ns = weir_opt_i64(ctx, "retry.timeout");
+    if (o->attempts <= 0) o->attempts = INT64_MAX;
+    if (o->retry_base_ns <= 0) o->retry_base_ns = 300 * KINESIS_MS;
+    if (o->retry_max_ns <= 0) o->retry_max_ns = 20000 * KINESIS_MS;
+    if (timeout_ns <= 0) timeout_ns = 60000 * KINESIS_MS;
+    int64_t timeout_ms = timeout_ns / KINESIS_MS + (timeout_ns % KINESIS_MS != 0);
+    o->timeout_ms = timeout_ms < UINT32_MAX ? (uint32_t)timeout_ms : UINT32_MAX;
 }
 
 static weir_status bad_option(weir_ctx *ctx, weir_error *error, const char *option,

@@ -6,11 +6,11 @@
 #include "request.h"
 #include "weir/json.h"
 
-#define BACKOFF_BASE_NS (300 * KINESIS_MS)
-#define BACKOFF_MAX_NS (20000 * KINESIS_MS)
-#define CALL_TIMEOUT_MS 30000u
 /* 10 MiB of data are 14 MiB of base64, and 10,000 records have names around them. */
 #define ANSWER_MAX (64u * 1024u * 1024u)
+/* What an answer is taken for before any came, and the least that one is. */
+#define ANSWER_GUESS (1024u * 1024u)
+#define ANSWER_LEAST (16u * 1024u)
 /* So many answers in a row that make no sense are no accident. */
 #define REJECTIONS_MAX 10u
 /* What the service lets all readers of a shard have together. */
@@ -18,7 +18,11 @@
 
 static void get_iterator(shard *s);
 static void on_iterator(void *opaque, const weir_aws_response *response);
-static void get_records_call(shard *s);
+static bool get_records_call(shard *s);
+static bool reserve_answer(shard *s);
+static char *body_alloc(void *opaque, uint64_t size, uint64_t *capacity);
+static void return_reserved(shard *s);
+static void body_gone(shard *s);
 static void on_records(void *opaque, const weir_aws_response *response);
 static void check_shard(shard *s);
 static void on_checked(shard_list *list, weir_status status, const weir_aws_response *failed);
@@ -27,6 +31,8 @@ static bool settle_failure(shard *s, const weir_aws_response *r, const char *ope
 static void back_off(shard *s, const weir_aws_response *r, const char *operation,
                      shard_state again);
 static void give_up(shard *s, const weir_aws_response *r, const char *operation);
+static bool rejected_too_often(shard *s);
+static void later(shard *s);
 static bool comes_back(shard *s);
 static void read_children(shard *s);
 static void end(shard *s);
@@ -65,7 +71,8 @@ shard *shard_new(kinesis *k, weir_str id, weir_str private_bytes, weir_str posit
 
 void shard_free(shard *s) {
     if (!s) return;
-    if (s->page) page_release(s->page);
+    drop_page(s);
+    return_reserved(s);
     shard_list_free(&s->list);
     free(s);
 }
@@ -75,16 +82,21 @@ bool shard_is_busy(const shard *s) {
            s->state == SHARD_CHECKING;
 }
 
-void shard_advance(shard *s, int64_t now_ns, int64_t *next_ns) {
-    if (s->state != SHARD_NEEDS_ITERATOR && s->state != SHARD_WAITING) return;
-    if (s->next_ns > now_ns) {
-        if (s->next_ns < *next_ns) *next_ns = s->next_ns;
-        return;
+bool shard_advance(shard *s, int64_t now_ns, int64_t *next_ns) {
+    bool waits = s->state == SHARD_NEEDS_ITERATOR || s->state == SHARD_NEEDS_CHECK ||
+                 s->state == SHARD_WAITING;
+    if (waits && s->next_ns <= now_ns) {
+        if (s->state == SHARD_NEEDS_ITERATOR)
+            get_iterator(s);
+        else if (s->state == SHARD_NEEDS_CHECK)
+            check_shard(s);
+        else if (!get_records_call(s))
+            return false;
+        /* The call may have been put off. */
+        waits = !shard_is_busy(s);
     }
-    if (s->state == SHARD_NEEDS_ITERATOR)
-        get_iterator(s);
-    else
-        get_records_call(s);
+    if (waits && s->next_ns < *next_ns) *next_ns = s->next_ns;
+    return true;
 }
 
 void shard_page_broken(shard *s) {
@@ -94,14 +106,15 @@ void shard_page_broken(shard *s) {
     weir_log(k->ctx, WEIR_LOG_WARN, "%s: GetRecords answered something else: %s at byte %llu",
              s->split, g->fault, (unsigned long long)(g->p - g->begin));
     s->state = SHARD_NEEDS_ITERATOR;
-    if (++s->rejections >= REJECTIONS_MAX) {
+    if (rejected_too_often(s)) {
         k->fatal = weir_fail(k->ctx, k->error, WEIR_E_DATA, WEIR_ERR_FATAL,
                              "%s: GetRecords answered nonsense %u times in a row: %s", s->split,
                              s->rejections, g->fault);
         return;
     }
-    s->next_ns = weir_mono_ns(k->ctx) +
-                 weir_aws_backoff_ns(k->ctx, s->rejections, BACKOFF_BASE_NS, BACKOFF_MAX_NS);
+    s->next_ns =
+        weir_mono_ns(k->ctx) + weir_aws_backoff_ns(k->ctx, s->rejections, k->options.retry_base_ns,
+                                                   k->options.retry_max_ns);
 }
 
 void shard_reread(shard *s) {
@@ -111,7 +124,7 @@ void shard_reread(shard *s) {
         return;
     }
     s->state = SHARD_NEEDS_ITERATOR;
-    s->next_ns = weir_mono_ns(s->owner->ctx) + BACKOFF_BASE_NS;
+    later(s);
 }
 
 void shard_page_stopped(shard *s) {
@@ -139,13 +152,13 @@ static void get_iterator(shard *s) {
                                .account = s->plan.stream.account[0] ? s->plan.stream.account : NULL,
                                .plane = "data",
                                .attempts = 1,
-                               .timeout_ms = CALL_TIMEOUT_MS,
+                               .timeout_ms = k->options.timeout_ms,
                                .done = on_iterator,
                                .opaque = s};
     if (weir_aws_call(k->client, &call) == WEIR_OK)
         s->state = SHARD_GETTING_ITERATOR;
     else
-        s->next_ns = weir_mono_ns(k->ctx) + BACKOFF_BASE_NS;
+        later(s);
 }
 
 static void on_iterator(void *opaque, const weir_aws_response *r) {
@@ -168,10 +181,11 @@ static void on_iterator(void *opaque, const weir_aws_response *r) {
     weir_str iterator = {"", 0};
     if (doc) iterator = weir_json_get_str(weir_json_root(doc), "ShardIterator", "");
     if (iterator.len == 0 || iterator.len > sizeof s->iterator) {
-        if (++s->rejections >= REJECTIONS_MAX)
+        if (rejected_too_often(s))
             k->fatal = weir_fail(k->ctx, k->error, WEIR_E_DATA, WEIR_ERR_FATAL,
                                  "%s: GetShardIterator answered no iterator", s->split);
-        back_off(s, r, "GetShardIterator", SHARD_NEEDS_ITERATOR);
+        else
+            back_off(s, r, "GetShardIterator", SHARD_NEEDS_ITERATOR);
     } else {
         memcpy(s->iterator, iterator.ptr, (size_t)iterator.len);
         s->iterator_len = (uint32_t)iterator.len;
@@ -184,8 +198,10 @@ static void on_iterator(void *opaque, const weir_aws_response *r) {
 
 /* ---- records ---- */
 
-static void get_records_call(shard *s) {
+/* False without room for the answer. */
+static bool get_records_call(shard *s) {
     kinesis *k = s->owner;
+    if (!reserve_answer(s)) return false;
     char body[REQUEST_BYTES * 2];
     weir_str iterator = {s->iterator, s->iterator_len};
     s->limit = records_wanted(s);
@@ -196,24 +212,32 @@ static void get_records_call(shard *s) {
                                .account = s->plan.stream.account[0] ? s->plan.stream.account : NULL,
                                .plane = "data",
                                .attempts = 1,
-                               .timeout_ms = CALL_TIMEOUT_MS,
+                               .timeout_ms = k->options.timeout_ms,
                                .response_max = ANSWER_MAX,
                                .done = on_records,
+                               .alloc = body_alloc,
                                .opaque = s};
     s->called_ns = weir_mono_ns(k->ctx);
     s->called_us = weir_wall_us(k->ctx);
-    if (text.len && weir_aws_call(k->client, &call) == WEIR_OK)
+    if (text.len && weir_aws_call(k->client, &call) == WEIR_OK) {
         s->state = SHARD_READING;
-    else
-        s->next_ns = s->called_ns + BACKOFF_BASE_NS;
+        k->reading++;
+    } else {
+        return_reserved(s);
+        later(s);
+    }
+    return true;
 }
 
 static void on_records(void *opaque, const weir_aws_response *r) {
     shard *s = opaque;
     kinesis *k = s->owner;
     s->state = SHARD_WAITING;
+    k->reading--;
+    return_reserved(s);
     if (!comes_back(s)) return;
     if (r->kind != WEIR_AWS_OK) {
+        body_gone(s);
         static const char expired[] = "ExpiredIteratorException";
         bool is_expired = r->code.len == sizeof expired - 1 &&
                           memcmp(r->code.ptr, expired, sizeof expired - 1) == 0;
@@ -233,9 +257,11 @@ static void on_records(void *opaque, const weir_aws_response *r) {
     char *body = p ? weir_http_take_body(r->http, &len, &capacity) : NULL;
     if (!body) {
         free(p);
-        s->next_ns = s->called_ns + BACKOFF_BASE_NS;
+        body_gone(s);
+        later(s);
         return;
     }
+    s->expected = k->usual = capacity > ANSWER_LEAST ? capacity : ANSWER_LEAST;
     atomic_init(&p->refs, 1);
     p->body = body;
     p->body_free = weir_api_of(k->ctx)->batch.segment_free;
@@ -278,6 +304,57 @@ void shard_page_used(shard *s) {
 static void drop_page(shard *s) {
     if (s->page) page_release(s->page);
     s->page = NULL;
+    body_gone(s);
+}
+
+/* ---- the budget ----
+ *
+ *   before the call   `expected` bytes are reserved, or the call waits
+ *   its size is known the reservation gives way to the buffer; too large for the budget: refused,
+ *                     and asked for again when there is room for what is then expected
+ *   page used up      the buffer belongs to the batches alone
+ *
+ * One answer may be here whatever the budget says, or a small budget would stop all reading. */
+
+static bool reserve_answer(shard *s) {
+    kinesis *k = s->owner;
+    uint64_t bytes = s->expected ? s->expected : k->usual ? k->usual : ANSWER_GUESS;
+    weir_status status = weir_api_of(k->ctx)->memory.reserve(k->ctx, bytes);
+    if (status == WEIR_OK) s->reserved = bytes;
+    return status != WEIR_E_NOMEM || (k->reading == 0 && k->bodies == 0);
+}
+
+static char *body_alloc(void *opaque, uint64_t size, uint64_t *capacity) {
+    shard *s = opaque;
+    kinesis *k = s->owner;
+    const weir_api *api = weir_api_of(k->ctx);
+    uint32_t others = k->bodies - (s->has_body ? 1 : 0);
+    if (size > s->reserved) {
+        uint64_t more = size - s->reserved;
+        weir_status status = api->memory.reserve(k->ctx, more);
+        if (status == WEIR_OK) s->reserved += more;
+        if (status == WEIR_E_NOMEM && others > 0) {
+            s->expected = size;
+            return NULL;
+        }
+    }
+    char *body = api->batch.segment_alloc(k->ctx, size, capacity);
+    return_reserved(s);
+    if (body && !s->has_body) {
+        s->has_body = true;
+        k->bodies++;
+    }
+    return body;
+}
+
+static void return_reserved(shard *s) {
+    if (s->reserved) weir_api_of(s->owner->ctx)->memory.release(s->owner->ctx, s->reserved);
+    s->reserved = 0;
+}
+
+static void body_gone(shard *s) {
+    if (s->has_body) s->owner->bodies--;
+    s->has_body = false;
 }
 
 /* ---- the end of a shard ---- */
@@ -321,33 +398,36 @@ static void check_shard(shard *s) {
     memset(&s->list, 0, sizeof s->list);
     s->list.client = k->client;
     s->list.stream = &s->plan.stream;
-    s->list.attempts = 3;
+    s->list.timeout_ms = k->options.timeout_ms;
     s->list.done = on_checked;
     s->list.opaque = s;
     s->state = SHARD_CHECKING;
     if (shard_list_start(&s->list) != WEIR_OK) {
-        s->state = SHARD_NEEDS_ITERATOR; /* which leads here again */
-        s->next_ns = weir_mono_ns(k->ctx) + BACKOFF_BASE_NS;
+        s->state = SHARD_NEEDS_CHECK;
+        later(s);
     }
 }
 
 static void on_checked(shard_list *list, weir_status status, const weir_aws_response *failed) {
     shard *s = list->opaque;
     kinesis *k = s->owner;
-    s->state = SHARD_NEEDS_ITERATOR;
+    s->state = SHARD_NEEDS_CHECK;
     if (!comes_back(s)) return;
     if (status != WEIR_OK) {
         if (failed && failed->kind == WEIR_AWS_CANCELLED) return;
-        bool later =
-            !failed || failed->kind == WEIR_AWS_THROTTLED || failed->kind == WEIR_AWS_TRANSIENT;
-        if (later && failed)
-            back_off(s, failed, "ListShards", SHARD_NEEDS_ITERATOR);
-        else if (later)
-            s->next_ns = weir_mono_ns(k->ctx) + BACKOFF_BASE_NS;
-        else
+        if (failed && (failed->kind == WEIR_AWS_THROTTLED || failed->kind == WEIR_AWS_TRANSIENT))
+            back_off(s, failed, "ListShards", SHARD_NEEDS_CHECK);
+        else if (failed && failed->status != WEIR_E_NOMEM)
             give_up(s, failed, "ListShards");
+        else if (status != WEIR_E_NOMEM && rejected_too_often(s))
+            k->fatal = weir_fail(k->ctx, k->error, WEIR_E_DATA, WEIR_ERR_FATAL,
+                                 "%s: the answer is not one of ListShards", s->split);
+        else
+            later(s);
         return;
     }
+    s->failures = 0;
+    s->state = SHARD_NEEDS_ITERATOR;
     const shard_info *self = NULL;
     s->child_count = 0;
     for (uint32_t i = 0; i < list->count; i++) {
@@ -396,7 +476,7 @@ static bool settle_failure(shard *s, const weir_aws_response *r, const char *ope
     default:
         if (r->status == WEIR_E_NOMEM) { /* the budget is spent: what is held will be given back */
             s->state = again;
-            s->next_ns = weir_mono_ns(s->owner->ctx) + BACKOFF_BASE_NS;
+            later(s);
             return true;
         }
         return false;
@@ -407,7 +487,12 @@ static void back_off(shard *s, const weir_aws_response *r, const char *operation
                      shard_state again) {
     kinesis *k = s->owner;
     s->failures++;
-    int64_t delay = weir_aws_backoff_ns(k->ctx, s->failures, BACKOFF_BASE_NS, BACKOFF_MAX_NS);
+    if (s->failures >= k->options.attempts) {
+        give_up(s, r, operation);
+        return;
+    }
+    int64_t delay =
+        weir_aws_backoff_ns(k->ctx, s->failures, k->options.retry_base_ns, k->options.retry_max_ns);
     if (r->retry_after_ms > 0 && delay < r->retry_after_ms * KINESIS_MS)
         delay = r->retry_after_ms * KINESIS_MS;
     s->state = again;
@@ -424,11 +509,25 @@ static void back_off(shard *s, const weir_aws_response *r, const char *operation
 
 static void give_up(shard *s, const weir_aws_response *r, const char *operation) {
     kinesis *k = s->owner;
-    char what[512];
-    snprintf(what, sizeof what, "stream %s, %s: %s", s->plan.stream.name, s->id, operation);
-    weir_status status = weir_aws_fail(k->ctx, k->error, k->client, r, what);
-    if (k->fatal == WEIR_OK) k->fatal = status;
+    char what[512], tries[64] = "";
+    if (s->failures >= k->options.attempts)
+        snprintf(tries, sizeof tries, ", attempt %u of %lld", s->failures,
+                 (long long)k->options.attempts);
+    snprintf(what, sizeof what, "stream %s, %s: %s%s", s->plan.stream.name, s->id, operation,
+             tries);
+    if (k->fatal == WEIR_OK) k->fatal = weir_aws_fail_last(k->ctx, k->error, k->client, r, what);
     s->state = SHARD_DONE;
+}
+
+/* Answers that make no sense count as failed attempts, and have an end even if those have none. */
+static bool rejected_too_often(shard *s) {
+    s->rejections++;
+    return s->rejections >= REJECTIONS_MAX || s->rejections >= s->owner->options.attempts;
+}
+
+/* For want of memory here, which no other attempt of the service's would help. */
+static void later(shard *s) {
+    s->next_ns = weir_mono_ns(s->owner->ctx) + s->owner->options.retry_base_ns;
 }
 
 /* False if the shard was dropped while its call was under way: nobody wants the answer. */

@@ -38,8 +38,8 @@ static weir_status next_page(shard_list *list, weir_str token) {
                                .body = text,
                                .account = list->stream->account[0] ? list->stream->account : NULL,
                                .plane = "control",
-                               .attempts = list->attempts,
-                               .timeout_ms = 30000,
+                               .attempts = 1,
+                               .timeout_ms = list->timeout_ms,
                                .deadline_ns = list->deadline_ns,
                                .done = on_page,
                                .opaque = list};

@@ -22,7 +22,7 @@ struct shard_list {
     const stream_ref *stream;
     const stream_start *from; /* NULL = all that are kept */
     int64_t deadline_ns;
-    uint32_t attempts; /* of each page */
+    uint32_t timeout_ms; /* of each page, which is asked for once */
     /* Called once: with NULL when all shards are in `shards`, else with the answer that failed.
      * `status` alone speaks if there was no answer to speak of (no memory, malformed). */
     void (*done)(shard_list *list, weir_status status, const weir_aws_response *failed);

@@ -3,11 +3,16 @@
 
 #include "kinesis.h"
 
+/* When to look for room again at the latest. An answer of this instance is under way or in hand
+ * then, so usually its end comes first and this clock is not needed. */
+#define MEMORY_WAIT_NS (100 * KINESIS_MS)
+
 static weir_status task_open(kinesis *k, const weir_open *args);
 static bool next_event(kinesis *k, weir_poll *args);
 static void tell_finished(kinesis *k, shard *s, weir_poll *args);
 static bool tell_position(kinesis *k, shard *s, weir_poll *args);
 static const weir_batch *next_batch(kinesis *k, weir_poll *args, weir_status *status);
+static int64_t advance_shards(kinesis *k, int64_t now);
 static void set_client(kinesis *k, weir_aws_client *client);
 
 static weir_status source_create(weir_create *args) {
@@ -62,7 +67,7 @@ static weir_status source_close(void *self, weir_close *args) {
     for (uint32_t i = 0; i < k->shard_count; i++) shard_free(k->shards[i]);
     weir_free(k->ctx, k->shards);
     k->shards = NULL;
-    k->shard_count = k->cursor = 0;
+    k->shard_count = k->cursor = k->reader = 0;
     for (int i = 0; i < 3; i++) {
         free(k->meta_ptr[i]);
         free(k->meta_len[i]);
@@ -72,8 +77,10 @@ static weir_status source_close(void *self, weir_close *args) {
     k->meta_capacity = 0;
     weir_free(k->ctx, k->starts);
     weir_free(k->ctx, k->stops);
+    weir_free(k->ctx, k->list_fails);
     k->starts = NULL;
     k->stops = NULL;
+    k->list_fails = NULL;
     options_free(k->ctx, &k->options);
     return WEIR_OK;
 }
@@ -109,7 +116,7 @@ static weir_status source_assign(void *self, weir_assign *args) {
     weir_free(k->ctx, k->shards);
     k->shards = next;
     k->shard_count = kept;
-    k->cursor = 0;
+    k->cursor = k->reader = 0;
     return status;
 }
 
@@ -132,10 +139,9 @@ static weir_status source_poll(void *self, weir_poll *args) {
             if (k->fatal != WEIR_OK) return k->fatal;
             if (next_event(k, args)) return WEIR_EVENT;
         }
-        int64_t now = weir_mono_ns(k->ctx), next = INT64_MAX;
+        int64_t now = weir_mono_ns(k->ctx);
         /* Under back pressure no new calls: what is under way comes in and is held. */
-        if (args->room_records > 0)
-            for (uint32_t i = 0; i < k->shard_count; i++) shard_advance(k->shards[i], now, &next);
+        int64_t next = args->room_records > 0 ? advance_shards(k, now) : INT64_MAX;
         if (now >= args->deadline_ns) {
             bool active = weir_aws_active(k->client) > 0;
             args->next_ns = active ? now : next == INT64_MAX ? 0 : next;
@@ -264,6 +270,19 @@ static const weir_batch *next_batch(kinesis *k, weir_poll *args, weir_status *st
         k->cursor = (k->cursor + 1) % k->shard_count;
     }
     return NULL;
+}
+
+/* Makes the calls that are due; returns when the next one is. Where the budget is short the shard
+ * that found no room is the first of the next round, and nobody overtakes it: so all get theirs. */
+static int64_t advance_shards(kinesis *k, int64_t now) {
+    int64_t next = INT64_MAX;
+    for (uint32_t n = 0; n < k->shard_count; n++) {
+        uint32_t i = (k->reader + n) % k->shard_count;
+        if (shard_advance(k->shards[i], now, &next)) continue;
+        k->reader = i;
+        return next < now + MEMORY_WAIT_NS ? next : now + MEMORY_WAIT_NS;
+    }
+    return next;
 }
 
 static bool next_event(kinesis *k, weir_poll *args) {

@@ -28,6 +28,7 @@ struct aws_call {
 
 static weir_status send_attempt(aws_call *k);
 static bool attempt_url(const aws_call *k, text *url, weir_str *host, weir_str *path);
+static char *on_alloc(void *opaque, uint64_t size, uint64_t *capacity);
 static void on_response(void *opaque, weir_http_response *http);
 static bool try_again(aws_call *k, weir_aws_response *r);
 static void finish(weir_aws_client *c, aws_call *k, const weir_aws_response *response);
@@ -161,6 +162,7 @@ static weir_status send_attempt(aws_call *k) {
                                   .deadline_ns = deadline,
                                   .response_max = k->args.response_max,
                                   .done = on_response,
+                                  .alloc = k->args.alloc ? on_alloc : NULL,
                                   .opaque = k};
         if (authorization.ptr) status = weir_http_start(c->http, &request, &k->request);
     }
@@ -198,6 +200,11 @@ static bool attempt_url(const aws_call *k, text *url, weir_str *host, weir_str *
     size_t n = strlen(port);
     if (host->len > n && memcmp(slash - n, port, n) == 0) host->len -= n;
     return true;
+}
+
+static char *on_alloc(void *opaque, uint64_t size, uint64_t *capacity) {
+    aws_call *k = opaque;
+    return k->args.alloc(k->args.opaque, size, capacity);
 }
 
 static void on_response(void *opaque, weir_http_response *http) {
@@ -252,7 +259,7 @@ static void on_response(void *opaque, weir_http_response *http) {
 /* True if the call will be sent once more. */
 static bool try_again(aws_call *k, weir_aws_response *r) {
     weir_aws_client *c = k->client;
-    if (c->closing || k->attempt >= k->args.attempts) return false;
+    if (c->closing) return false;
     int64_t now = weir_mono_ns(c->ctx);
     if (r->kind == WEIR_AWS_EXPIRED && !k->refreshed) {
         k->refreshed = true;
@@ -260,6 +267,7 @@ static bool try_again(aws_call *k, weir_aws_response *r) {
         k->retry_at_ns = now;
         return true;
     }
+    if (k->attempt >= k->args.attempts) return false;
     if (r->kind != WEIR_AWS_THROTTLED && r->kind != WEIR_AWS_TRANSIENT) return false;
     bool throttled = r->kind == WEIR_AWS_THROTTLED;
     uint64_t random = weir_api_of(c->ctx)->random.u64(c->ctx);

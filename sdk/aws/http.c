@@ -43,6 +43,7 @@ struct weir_http_request {
     weir_status abort_status; /* why a callback stopped the transfer */
     void (*done)(void *opaque, weir_http_response *response);
     weir_status (*data)(void *opaque, weir_str bytes);
+    char *(*alloc)(void *opaque, uint64_t size, uint64_t *capacity);
     void *opaque;
     weir_http_response response;
     char error[CURL_ERROR_SIZE];
@@ -126,6 +127,7 @@ weir_status weir_http_start(weir_http *http, const weir_http_args *args, weir_ht
     q->http = http;
     q->done = args->done;
     q->data = args->data;
+    q->alloc = args->alloc;
     q->opaque = args->opaque;
     q->deadline_ns = args->deadline_ns;
     q->response_max = args->response_max ? args->response_max : WEIR_HTTP_RESPONSE_MAX;
@@ -491,7 +493,8 @@ static size_t on_body(char *bytes, size_t size, size_t count, void *opaque) {
         }
         if (want < r->len + len) want = r->len + len;
         uint64_t capacity = 0;
-        char *grown = m->alloc(m->opaque, want, &capacity);
+        char *grown =
+            q->alloc ? q->alloc(q->opaque, want, &capacity) : m->alloc(m->opaque, want, &capacity);
         if (!grown) {
             q->abort_status = WEIR_E_NOMEM;
             return 0;

@@ -124,13 +124,17 @@ typedef struct weir_aws_call_args {
     weir_str body;         /* copied */
     const char *account;   /* 12 digits with `plane`: the account's own endpoint; NULL = regional */
     const char *plane;     /* "data" or "control"; static */
-    uint32_t attempts;     /* in all, with the client's retry budget; 0 = 3; 1 = no retry */
+    uint32_t attempts;     /* in all, with the client's retry budget; 0 = 3; 1 = no retry, unless
+                            * newer keys take the place of expired ones */
     uint32_t timeout_ms;   /* of one attempt; 0 = 60,000 */
     int64_t deadline_ns;   /* of all attempts; 0 = none */
     uint64_t response_max; /* 0 = WEIR_HTTP_RESPONSE_MAX */
     /* Called exactly once if weir_aws_call returned OK, from drive, cancel_all or client_free. May
      * make further calls. */
     void (*done)(void *opaque, const weir_aws_response *response);
+    /* Optional: gives the buffer of an answer in place of the host's segment_alloc; its result goes
+     * to segment_free. See weir_http_args. */
+    char *(*alloc)(void *opaque, uint64_t size, uint64_t *capacity);
     void *opaque;
 } weir_aws_call_args;
 

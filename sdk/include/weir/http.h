@@ -76,6 +76,11 @@ typedef struct weir_http_args {
     /* Optional: takes the body of a 2xx answer piece by piece instead of keeping it. Anything but
      * WEIR_OK ends the request with that status. Must not touch the client. */
     weir_status (*data)(void *opaque, weir_str bytes);
+    /* Optional: takes the place of memory.alloc for this request, so that a caller can refuse an
+     * answer when it sees its size: NULL ends the request with WEIR_E_NOMEM. `size` is the
+     * announced length; without one it is asked again for more, and the smaller buffer is released.
+     * Must not touch the client. */
+    char *(*alloc)(void *opaque, uint64_t size, uint64_t *capacity);
     void *opaque;
 } weir_http_args;
 

@@ -7,7 +7,7 @@
 #include <sys/random.h>
 #include <time.h>
 
-#define SPLITS_MAX 64
+#define SPLITS_MAX 256
 #define DETAILS_MAX 16
 #define BLOBS_MAX 8
 #define ATTACH_MAX 8
@@ -58,6 +58,7 @@ struct weir_batch_builder {
 
 static pthread_mutex_t count_lock = PTHREAD_MUTEX_INITIALIZER;
 static int segments_out, batches_out;
+static uint64_t budget, in_use, peak;
 
 static void count(int *counter, int delta) {
     pthread_mutex_lock(&count_lock);
@@ -307,16 +308,55 @@ static void batch_retain(const weir_batch *batch) {
     (void)batch;
 }
 
-static char *segment_alloc(weir_ctx *ctx, uint64_t size, uint64_t *capacity) {
-    (void)ctx;
-    count(&segments_out, 1);
-    *capacity = size;
-    return malloc((size_t)size); /* exact, so that a sanitizer sees every overrun */
+/* Adds to what is in use, perhaps beyond the budget. */
+static void charge(uint64_t bytes) {
+    pthread_mutex_lock(&count_lock);
+    in_use += bytes;
+    if (in_use > peak) peak = in_use;
+    pthread_mutex_unlock(&count_lock);
 }
 
-static void segment_free(void *segment) {
+static void uncharge(uint64_t bytes) {
+    pthread_mutex_lock(&count_lock);
+    if (bytes > in_use) abort(); /* more given back than was taken */
+    in_use -= bytes;
+    pthread_mutex_unlock(&count_lock);
+}
+
+typedef struct segment {
+    _Alignas(16) uint64_t size;
+} segment;
+
+static char *segment_alloc(weir_ctx *ctx, uint64_t size, uint64_t *capacity) {
+    (void)ctx;
+    /* Exact at its end, so that a sanitizer sees every overrun. */
+    segment *s = malloc(sizeof *s + (size_t)size);
+    s->size = size;
+    *capacity = size;
+    count(&segments_out, 1);
+    charge(size);
+    return (char *)(s + 1);
+}
+
+static void segment_free(void *memory) {
+    segment *s = (segment *)memory - 1;
     count(&segments_out, -1);
-    free(segment);
+    uncharge(s->size);
+    free(s);
+}
+
+static weir_status memory_reserve(weir_ctx *ctx, uint64_t bytes) {
+    (void)ctx;
+    pthread_mutex_lock(&count_lock);
+    bool fits = in_use <= budget && bytes <= budget - in_use;
+    pthread_mutex_unlock(&count_lock);
+    if (fits) charge(bytes);
+    return fits ? WEIR_OK : WEIR_E_NOMEM;
+}
+
+static void memory_release(weir_ctx *ctx, uint64_t bytes) {
+    (void)ctx;
+    uncharge(bytes);
 }
 
 /* ---- task, state, random ---- */
@@ -382,6 +422,9 @@ static const weir_host_state state_facet = {.struct_size = sizeof state_facet,
 static const weir_host_random random_facet = {.struct_size = sizeof random_facet,
                                               .u64 = random_u64};
 
+static const weir_host_memory memory_facet = {
+    .struct_size = sizeof memory_facet, .reserve = memory_reserve, .release = memory_release};
+
 static const void *get_extension(const weir_host *h, const char *name) {
     (void)h;
     if (strcmp(name, WEIR_HOST_CONFIG) == 0) return &config_facet;
@@ -389,6 +432,7 @@ static const void *get_extension(const weir_host *h, const char *name) {
     if (strcmp(name, WEIR_HOST_TASK) == 0) return &task_facet;
     if (strcmp(name, WEIR_HOST_STATE) == 0) return &state_facet;
     if (strcmp(name, WEIR_HOST_RANDOM) == 0) return &random_facet;
+    if (strcmp(name, WEIR_HOST_MEMORY) == 0) return &memory_facet;
     return NULL;
 }
 
@@ -414,17 +458,32 @@ fake_host *fake_host_new(const fake_option *options) {
     h->ctx.struct_size = sizeof h->ctx;
     h->ctx.host = &host_table;
     h->options = options;
+    fake_memory_set(UINT64_MAX);
     return h;
 }
 
 void fake_host_free(fake_host *h) {
-    if (segments_out != 0 || batches_out != 0) {
-        fprintf(stderr, "%d segments and %d batches were not given back\n", segments_out,
-                batches_out);
+    if (segments_out != 0 || batches_out != 0 || in_use != 0) {
+        fprintf(stderr, "%d segments, %d batches, %llu bytes were not given back\n", segments_out,
+                batches_out, (unsigned long long)in_use);
         abort();
     }
     for (uint32_t i = 0; i < h->blob_count; i++) free((void *)(uintptr_t)h->blobs[i].bytes.ptr);
     free(h);
+}
+
+void fake_memory_set(uint64_t bytes) {
+    pthread_mutex_lock(&count_lock);
+    budget = bytes;
+    peak = in_use;
+    pthread_mutex_unlock(&count_lock);
+}
+
+uint64_t fake_memory_peak(void) {
+    pthread_mutex_lock(&count_lock);
+    uint64_t bytes = peak;
+    pthread_mutex_unlock(&count_lock);
+    return bytes;
 }
 
 weir_ctx *fake_ctx(fake_host *h) {

@@ -20,8 +20,12 @@ typedef struct fake_split {
 
 typedef struct fake_host fake_host;
 fake_host *fake_host_new(const fake_option *options); /* ends with a NULL key */
-void fake_host_free(fake_host *h); /* asserts that no segment and no batch is left */
+void fake_host_free(fake_host *h); /* asserts that no segment, batch or reservation is left */
 weir_ctx *fake_ctx(fake_host *h);
+
+/* The budget of all hosts, unlimited at first, and the most that was in use since it was set. */
+void fake_memory_set(uint64_t bytes);
+uint64_t fake_memory_peak(void);
 
 weir_error *fake_error(fake_host *h); /* emptied by this call */
 const char *fake_error_text(const fake_host *h);

@@ -1,7 +1,9 @@
 #define _GNU_SOURCE
 #include "stub_server.h"
 
+#include <errno.h>
 #include <netinet/in.h>
+#include <netinet/tcp.h>
 #include <pthread.h>
 #include <stdarg.h>
 #include <stdbool.h>
@@ -11,7 +13,7 @@
 #include <sys/socket.h>
 #include <unistd.h>
 
-#define CONNECTIONS_MAX 64
+#define CONNECTIONS_MAX 256
 #define REQUEST_MAX (256u * 1024u)
 
 struct stub_server {
@@ -92,7 +94,10 @@ void stub_text(stub_answer *out, int status, const char *format, ...) {
 static void *accept_loop(void *opaque) {
     stub_server *s = opaque;
     for (;;) {
-        int fd = accept(s->listener, NULL, NULL);
+        int fd = accept(s->listener, NULL, NULL), on = 1;
+        if (fd < 0 && (errno == ECONNABORTED || errno == EINTR)) continue;
+        /* Header and body go out in two pieces: without this the second waits for an ACK. */
+        if (fd >= 0) setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &on, sizeof on);
         pthread_mutex_lock(&s->lock);
         bool stop = fd < 0 || s->stopping || s->connections == CONNECTIONS_MAX;
         if (!stop) {
