@@ -84,7 +84,11 @@ static void add_plugin(load *l, const tree_pair *pair) {
         weir_status status =
             path == NULL ? WEIR_E_NOMEM
                          : registry_add(l->plugins, path, sha256.len > 0 ? sha256.ptr : NULL, err);
-        if (status != WEIR_OK) {
+        if (status != WEIR_OK && load_outside(l, options_text(&o, "path")).len > 0) {
+            load_error(l, "plugin-refused", pair->at, "`weir plugins inspect FILE` says why",
+                       "%s cannot be used: the file at %s is refused", owner,
+                       load_show(l, options_text(&o, "path")));
+        } else if (status != WEIR_OK) {
             load_error(l, "plugin-refused", pair->at, NULL, "%s cannot be used: %s", owner,
                        error_text(err));
         }
@@ -105,8 +109,8 @@ static void add_plugin(load *l, const tree_pair *pair) {
                    load_show(l, pair->key));
     } else if (options_given(&o, "version") && !str_eq(n->version, options_text(&o, "version"))) {
         load_error(l, "plugin-version", options_get(&o, STR("version"))->at, NULL,
-                   "%s is version %.*s, the manifest asks for %.*s", owner, STR_FMT(n->version),
-                   STR_FMT(options_text(&o, "version")));
+                   "%s is version %.*s, the manifest asks for %s", owner, STR_FMT(n->version),
+                   load_show(l, options_text(&o, "version")));
     }
 }
 

@@ -47,6 +47,24 @@ weir_str load_keep(load *l, weir_str s) {
     return str_of("");
 }
 
+void load_mark_outside(load *l, weir_str kept, weir_str source) {
+    if (kept.len == 0) return; /* "" has no place of its own, and nothing to tell */
+    outside_text *o = arena_alloc(l->scratch, sizeof *o);
+    if (o == NULL) {
+        l->no_memory = true;
+        return;
+    }
+    *o = (outside_text){.next = l->outside, .ptr = kept.ptr, .source = source};
+    l->outside = o;
+}
+
+weir_str load_outside(const load *l, weir_str kept) {
+    for (const outside_text *o = l->outside; o != NULL && kept.len > 0; o = o->next) {
+        if (o->ptr == kept.ptr) return o->source;
+    }
+    return (weir_str){0};
+}
+
 const char *load_printf(load *l, const char *format, ...) {
     va_list args;
     va_start(args, format);
@@ -56,6 +74,9 @@ const char *load_printf(load *l, const char *format, ...) {
 }
 
 const char *load_escape(load *l, weir_str s) {
+    if (diags_full(l->out)) return "..."; /* nobody will see it */
+    weir_str source = load_outside(l, s);
+    if (source.len > 0) s = source;
     char text[(SHOWN_BYTES + 1) * STR_ESCAPE_MAX];
     size_t len = 0, i = 0;
     while (i < s.len && i < SHOWN_BYTES) {
@@ -71,7 +92,7 @@ const char *load_show(load *l, weir_str s) {
 }
 
 const char *load_nearest(load *l, weir_str word, const weir_str *candidates, size_t count) {
-    if (diags_full(l->out)) return NULL;
+    if (diags_full(l->out) || load_outside(l, word).len > 0) return NULL;
     int i = str_nearest(word, candidates, count);
     return i < 0 ? NULL : load_printf(l, "did you mean %s?", load_show(l, candidates[i]));
 }

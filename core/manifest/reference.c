@@ -142,6 +142,10 @@ static bool expand_env(expansion *x, weir_str reference, size_t offset) {
         }
     }
     weir_str key = str_of(load_printf(l, "env:%.*s", STR_FMT(name)));
+    if (!str_starts(key, STR("env:"))) { /* what load_printf gives without memory */
+        l->no_memory = true;
+        return false;
+    }
     property *p = properties_find(l->props, key);
     if (p == NULL) {
         const char *value =

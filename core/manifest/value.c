@@ -116,6 +116,7 @@ bool value_read(load *l, const note_option *o, const char *what, const tree_node
     text_mode mode = o->type == OPTION_TEMPLATE ? TEXT_TEMPLATE : TEXT_PLAIN;
     if (!reference_resolve(l, n, mode, &r.resolved)) return false;
     v->text = load_keep(l, r.resolved.text);
+    if (r.resolved.tainted) load_mark_outside(l, v->text, n->text);
     switch (o->type) {
     case OPTION_ENUM:
         return read_enum(&r, v);

@@ -29,6 +29,7 @@ static int setup(void **state) {
     assert_true(asprintf(&path, "%s:%s", w->first, w->second) > 0);
     setenv("WEIR_PLUGIN_PATH", path, 1);
     setenv("XDG_DATA_HOME", w->data, 1);
+    setenv("HOME", w->root, 1);
     free(path);
     w->err = error_new();
     *state = w;
@@ -74,6 +75,21 @@ static char *explain(const registry *r, uint32_t kind, const char *name) {
     registry_explain(r, kind, str_of(name), &out);
     assert_true(buf_ok(&out));
     return out.data;
+}
+
+/* The other tests count what they plant. This one says what is wrong if there is more: the folder
+ * of the program, "program/../lib", has to be one that nothing is built or installed into. */
+static void test_nothing_but_what_is_planted(void **state) {
+    (void)state;
+    registry *r = registry_new();
+    registry_scan(r);
+    char *text = explain(r, WEIR_KIND_SINK, "sum");
+    if (registry_plugin_count(r) + registry_refusal_count(r) > 0) print_error("%s\n", text);
+    assert_int_equal(registry_plugin_count(r), 0);
+    assert_int_equal(registry_refusal_count(r), 0);
+    assert_contains(text, "/tests/loader/lib/weir/plugins-1 (program): does not exist");
+    free(text);
+    registry_free(r);
 }
 
 static void test_finds_components(void **state) {
@@ -308,6 +324,7 @@ static void test_failing_memory(void **state) {
 
 int main(void) {
     const struct CMUnitTest tests[] = {
+        cmocka_unit_test_setup_teardown(test_nothing_but_what_is_planted, setup, teardown),
         cmocka_unit_test_setup_teardown(test_finds_components, setup, teardown),
         cmocka_unit_test_setup_teardown(test_first_place_wins, setup, teardown),
         cmocka_unit_test_setup_teardown(test_newest_version_wins, setup, teardown),

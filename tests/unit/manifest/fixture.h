@@ -1,5 +1,5 @@
 /*
- * tests/unit/manifest/fixture.h - a registry of a few made-up components, and loading in one line.
+ * tests/unit/manifest/fixture.h - loading in one line, with a registry of made-up components.
  */
 #ifndef TEST_MANIFEST_FIXTURE_H
 #define TEST_MANIFEST_FIXTURE_H
@@ -13,6 +13,7 @@
 
 #include "base/str.h"
 #include "manifest/manifest.h"
+#include "unit/manifest/fake_registry.h"
 
 /* One loading: what came out of it. */
 typedef struct loaded {
@@ -40,9 +41,5 @@ void expect_text(const char *text, const char *summary, ...) __attribute__((sent
 
 const option_value *option_of(const loaded *l, const char *node_name, const char *key);
 const node *node_of(const loaded *l, const char *name);
-
-/* What the fake registry was asked to add. */
-extern char added_path[512];
-extern char added_sha256[80];
 
 #endif

@@ -173,6 +173,36 @@ static void test_outside_text_is_not_shown(void **state) {
     loaded_free(&l);
 }
 
+/* Neither as a name, nor as the path or version of a plugin. */
+static void test_names_from_outside_are_not_shown(void **state) {
+    (void)state;
+    loaded l = with("weir: 1\n"
+                    "name: 'a b ${env:SECRET}'\n"
+                    "plugins:\n"
+                    "  std: {version: '${env:SECRET}'}\n"
+                    "  acme: {path: '/${env:SECRET}/bad.so'}\n"
+                    "sources:\n"
+                    "  in: {type: '${env:SECRET}'}\n"
+                    "  kin: {type: kin, stream: s, format: '${env:SECRET}'}\n"
+                    "sinks:\n"
+                    "  out: {type: hole, inputs: ['${env:SECRET}', kin],\n"
+                    "    on_error: {dead_letter: '${env:SECRET}'}}\n",
+                    NULL, NULL);
+    assert_null(l.p);
+    assert_null(strstr(l.text.data, "HUNTER2"));
+    assert_string_equal(l.summary.data, "2:7 bad-name\n4:9 plugin-version\n5:3 plugin-refused\n"
+                                        "7:14 unknown-component\n8:39 unknown-component\n"
+                                        "10:30 unknown-node\n11:29 unknown-node\n");
+    assert_non_null(strstr(l.text.data, "'a b ${env:SECRET}' cannot be a name of a pipeline"));
+    assert_non_null(strstr(l.text.data, "the manifest asks for '${env:SECRET}'"));
+    assert_non_null(strstr(l.text.data, "the file at '/${env:SECRET}/bad.so' is refused"));
+    assert_non_null(strstr(l.text.data, "no source named '${env:SECRET}' is installed"));
+    assert_non_null(strstr(l.text.data, "no format named '${env:SECRET}' is installed"));
+    assert_non_null(strstr(l.text.data, "there is no node '${env:SECRET}' for sink 'out' to read"));
+    assert_non_null(strstr(l.text.data, "there is no sink '${env:SECRET}' for the dead letters"));
+    loaded_free(&l);
+}
+
 static void test_set(void **state) {
     (void)state;
     const char *const set[] = {"input.stream=first", "input.stream=a=b", NULL};
@@ -300,6 +330,7 @@ int main(void) {
         cmocka_unit_test(test_errors),
         cmocka_unit_test(test_unknown_components_are_still_resolved),
         cmocka_unit_test(test_outside_text_is_not_shown),
+        cmocka_unit_test(test_names_from_outside_are_not_shown),
         cmocka_unit_test(test_set),
         cmocka_unit_test(test_unused),
         cmocka_unit_test(test_property_files),
