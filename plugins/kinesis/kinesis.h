@@ -10,7 +10,7 @@
  *          |  iterator expired                 +---- page used up --------|-------+
  *          +------------------------------------------------------------- +       | end of shard
  *                                                                                 v
- *                       CHECKING (ListShards: what became of it?) <--------- ENDING
+ *   NEEDS_CHECK <--later--> CHECKING (ListShards: what became of it?) <------ ENDING
  *                           |                                                     |
  *                           +------------------------> ENDED --event--> DONE <----+
  *

@@ -1,14 +1,15 @@
 """Trouble on the way to Kinesis: what is said, which status, and that nothing is lost."""
 
+import base64
 import os
 import random
 import time
 
 import pytest
 
-from processes import free_ports, wait_for
+from processes import free_ports, status_kib, wait_for
 from stub import error, garbage, hang_up, throttled
-from weir import CONFIG, FAILED, OK, bytes_below, lines_of, pipeline, wait_bytes
+from weir import CONFIG, FAILED, OK, SANITIZED, bytes_below, lines_of, pipeline, wait_bytes
 
 KEYS = {"AWS_ACCESS_KEY_ID": "local", "AWS_SECRET_ACCESS_KEY": "local-secret"}
 
@@ -91,6 +92,51 @@ def test_an_endpoint_that_is_down(weir):
     result = weir.run_pipeline(manifest(f"http://127.0.0.1:{port}"), env=KEYS)
     assert result.status == FAILED, result
     assert str(port) in result.err and ("refused" in result.err or "connect" in result.err), result
+
+
+@pytest.mark.parametrize("operation", ["ListShards", "GetShardIterator", "GetRecords"])
+@pytest.mark.parametrize("answer", [error("InternalFailure", "try again", 500), throttled(), hang_up()],
+                         ids=["500", "throttling", "hang-up"])
+def test_attempts_are_all_there_are(weir, stub, operation, answer):
+    """The numbers of the plugin, its HTTP client and the runtime do not multiply."""
+    fill(stub, 10, 1)
+    stub.answer_next(operation, *[answer] * 100)
+    begun = time.monotonic()
+    result = weir.run_pipeline(manifest(stub.endpoint, retry={"attempts": 3, "base": "10ms", "max": "20ms"}),
+                               env=KEYS)
+    assert result.status == FAILED, result
+    assert time.monotonic() - begun < 10
+    # A kept connection that ends before the first byte of an answer may have been dead all along: the
+    # HTTP library replaces it and sends once more, which is no attempt.
+    assert stub.calls[operation] in ((3, 4) if answer.close else (3,))
+    assert "attempt 3 of 3" in result.err and "stream s" in result.err, result
+    if operation != "ListShards":
+        assert operation in result.err, result
+
+
+def test_large_answers_stay_within_the_budget(weir, stub):
+    """64 shards that each answer 10 MB, with a budget of 32 MiB."""
+    shards, records, size = 64, 10, 1_000_000
+    stub.create_stream("s", shards)
+    body = b'{"Records":[%s],"NextShardIterator":"s/0/0","MillisBehindLatest":0}' % b",".join(
+        b'{"Data":"%s","PartitionKey":"k","SequenceNumber":"49%054d"}' % (base64.b64encode(b"x" * size), i + 1)
+        for i in range(records))
+    stub.do_GetRecords = lambda request: (
+        {"Records": [], "NextShardIterator": request["ShardIterator"], "MillisBehindLatest": 0}
+        if request["ShardIterator"] == "s/0/0" else garbage(200, body))
+    stub.do_GetShardIterator = lambda request: {"ShardIterator": "first"}
+    running = weir.start("run", weir.manifest(pipeline(
+        {"in": {"type": "kinesis", "stream": "s", "region": "us-east-1", "endpoint": stub.endpoint,
+                "start": "trim_horizon", "interval": "200ms", "parallelism": 1}},
+        {"out": {"type": "file", "path": "out/lines.txt", "input": "in"}},
+        settings={"memory": "32MiB"})), env=KEYS)
+    wait_bytes(weir.folder / "out", shards * records * (size + 1), 120, running)
+    peak = status_kib(running.pid, "VmHWM")
+    result = running.stop()
+    assert result.status == OK, result
+    if not SANITIZED:
+        # The budget, one answer of 14 MB above it, and what the program itself needs.
+        assert peak <= (32 + 14 + 24) * 1024, f"{peak} KiB"
 
 
 def test_an_endpoint_that_goes_away_and_comes_back(weir, stub):
