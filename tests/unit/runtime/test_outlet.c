@@ -189,6 +189,27 @@ static void test_full_channel_keeps_order(void **state) {
     end(&w);
 }
 
+/* A slot that came free is for what waits, not for what comes. */
+static void test_nothing_overtakes_what_waits(void **state) {
+    (void)state;
+    world w;
+    begin(&w, EXCHANGE_SPLIT, NULL, 1 << 20);
+    for (uint32_t i = 0; i < CHANNEL_ITEMS; i++) send(&w, "s", "a");
+    send(&w, "s", "b");
+    uint32_t lane = 0;
+    while (channel_bytes(w.channels[lane]) == 0) lane++;
+    channel_item item = channel_pop(w.channels[lane]);
+    channel_item_drop(&item);
+    send(&w, "s", "c");
+    for (uint32_t i = 1; i < CHANNEL_ITEMS; i++) {
+        item = channel_pop(w.channels[lane]);
+        channel_item_drop(&item);
+    }
+    assert_true(outlet_flush(w.o));
+    expect(&w, lane, "b|c");
+    end(&w);
+}
+
 static void test_waiting_is_freed(void **state) {
     (void)state;
     world w;
@@ -205,6 +226,7 @@ int main(void) {
         cmocka_unit_test(test_by_key),
         cmocka_unit_test(test_marks_go_to_all),
         cmocka_unit_test(test_full_channel_keeps_order),
+        cmocka_unit_test(test_nothing_overtakes_what_waits),
         cmocka_unit_test(test_waiting_is_freed),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
