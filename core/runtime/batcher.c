@@ -603,7 +603,7 @@ static verdict judge(weir_status status, const weir_error *error) {
 }
 
 /* Full jitter: anywhere between nothing and the exponential ceiling. */
-static int64_t backoff_ns(batcher *b, uint32_t attempt, int64_t retry_after_ms) {
+static int64_t backoff_ns(batcher *b, uint32_t attempt, int64_t floor_ms) {
     const retry_spec *retry = &b->node->retry;
     int64_t ceiling = retry->base_ns;
     for (uint32_t a = 1; a < attempt && ceiling < retry->max_ns; a++) ceiling *= 2;
@@ -614,8 +614,8 @@ static int64_t backoff_ns(batcher *b, uint32_t attempt, int64_t retry_after_ms) 
         const weir_host_random *random = ctx->host->get_extension(ctx->host, WEIR_HOST_RANDOM);
         wait = (int64_t)((double)(random->u64(ctx) >> 11) * 0x1p-53 * (double)ceiling);
     }
-    if (retry_after_ms > RETRY_AFTER_MAX_MS) retry_after_ms = RETRY_AFTER_MAX_MS;
-    int64_t floor = retry_after_ms > 0 ? retry_after_ms * CLOCK_NS_PER_MS : 0;
+    if (floor_ms > RETRY_AFTER_MAX_MS) floor_ms = RETRY_AFTER_MAX_MS;
+    int64_t floor = floor_ms > 0 ? floor_ms * CLOCK_NS_PER_MS : 0;
     return wait < floor ? floor : wait;
 }
 
@@ -745,6 +745,14 @@ static weir_status settle_failed_rows(batcher *b, request *r, const completion *
     return WEIR_OK;
 }
 
+/* How long the sink asks to wait: in the result, or as a detail of its error, which is all that an
+ * error returned by write can say. */
+static int64_t retry_after_ms(const completion *c) {
+    int64_t ms;
+    if (c->retry_after_ms > 0) return c->retry_after_ms;
+    return str_to_i64(error_get_detail(c->error, WEIR_DETAIL_RETRY_AFTER_MS), &ms) ? ms : 0;
+}
+
 /* A request has come back: counts, retries, gives up. Consumes the request. */
 static weir_status settle(batcher *b, request *r, const completion *c, weir_error *err) {
     group *g = r->group;
@@ -771,7 +779,7 @@ static weir_status settle(batcher *b, request *r, const completion *c, weir_erro
     adapt(b, g, throttled, now);
     int64_t again_ns = 0;
     if (failed > 0 || c->status != WEIR_OK) {
-        again_ns = now + backoff_ns(b, r->abi.attempt + 1, c->retry_after_ms);
+        again_ns = now + backoff_ns(b, r->abi.attempt + 1, retry_after_ms(c));
     }
     if (failed > 0) {
         status = settle_failed_rows(b, r, c, again_ns, err);

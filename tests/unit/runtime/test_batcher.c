@@ -491,6 +491,27 @@ static void test_backoff_ceiling_and_retry_after(void **state) {
     rig_end(&r);
 }
 
+static weir_status refuse_for_a_while(rig *r, weir_write *args) {
+    (void)r;
+    error_set(args->error, WEIR_E_THROTTLED, WEIR_ERR_RETRYABLE, "slow down");
+    error_detail(args->error, WEIR_DETAIL_RETRY_AFTER_MS, STR("400000"));
+    return WEIR_E_THROTTLED;
+}
+
+static void test_retry_after_of_a_returned_error(void **state) {
+    (void)state;
+    rig r;
+    rig_init(&r);
+    r.on_write = refuse_for_a_while;
+    rig_start(&r);
+    int64_t before = clock_mono_ns(&clock_system);
+    rig_add(&r, "a");
+    rig_pump(&r, false);
+    assert_int_equal(r.call_count, 1);
+    assert_true(batcher_next_ns(r.batcher) >= before + 400 * CLOCK_NS_PER_S);
+    rig_end(&r);
+}
+
 static void exhaust(rig *r) {
     r->node.retry.attempts = 3;
     rig_start(r);
@@ -989,6 +1010,7 @@ int main(void) {
         cmocka_unit_test(test_order_when_a_retry_is_not_taken),
         cmocka_unit_test(test_backoff),
         cmocka_unit_test(test_backoff_ceiling_and_retry_after),
+        cmocka_unit_test(test_retry_after_of_a_returned_error),
         cmocka_unit_test(test_exhausted_fail),
         cmocka_unit_test(test_exhausted_skip),
         cmocka_unit_test(test_exhausted_dead_letter),
