@@ -118,13 +118,15 @@ static void answer_records(service *s, const char *body, stub_answer *out) {
     default:
         break;
     }
-    int end = at + s->page < which->records ? at + s->page : which->records;
-    size_t size = (size_t)(end - at) * (200 + (size_t)s->pad * 2) + 1024, n = 0;
+    bool small = s->reads <= s->small_reads;
+    int page = small ? 1 : s->page, pad = small ? 0 : s->pad;
+    int end = at + page < which->records ? at + page : which->records;
+    size_t size = (size_t)(end - at) * (200 + (size_t)pad * 2) + 1024, n = 0;
     char *text = malloc(size);
     n += (size_t)snprintf(text, size, "{\"Records\":[");
     for (int i = at; i < end; i++) {
         char plain[PAD_MAX + 32], coded[PAD_MAX * 2 + 64];
-        int len = snprintf(plain, sizeof plain, "s%d-%d%*s", number, i, s->pad, "");
+        int len = snprintf(plain, sizeof plain, "s%d-%d%*s", number, i, pad, "");
         weir_str value = {plain, (uint64_t)len};
         coded[weir_base64_encode(value, coded)] = '\0';
         n += (size_t)snprintf(

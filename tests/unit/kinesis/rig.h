@@ -27,9 +27,10 @@ typedef struct fake_shard {
 
 typedef struct service {
     fake_shard shards[SHARDS];
-    int page;      /* records an answer holds at most */
-    int pad;       /* bytes that each value is longer by */
-    int list_page; /* shards an answer of ListShards holds */
+    int page;             /* records an answer holds at most */
+    int pad;              /* bytes that each value is longer by */
+    int list_page;        /* shards an answer of ListShards holds */
+    unsigned small_reads; /* so many answers of GetRecords hold one short record */
     int64_t lag_ms;
     const char *script; /* one letter a GetRecords call, until its end; see answer_records */
     const char *list_error, *iterator_error, *records_error; /* for every call: a code, "500" */

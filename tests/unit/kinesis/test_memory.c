@@ -15,7 +15,7 @@
 #define ANSWER (RECORDS * (VALUE * 4u / 3u + 200u) + 1024u)
 
 /* The proportions of a budget of 32 MiB and answers of 10 MiB. */
-static void read_all(uint64_t budget, int rounds) {
+static void read_all(uint64_t budget, int rounds, unsigned small_reads) {
     rig *r = test_malloc(sizeof *r);
     rig_begin(r);
     for (int i = 0; i < SHARDS; i++)
@@ -23,6 +23,7 @@ static void read_all(uint64_t budget, int rounds) {
     r->service.list_page = SHARDS;
     r->service.page = RECORDS;
     r->service.pad = VALUE;
+    r->service.small_reads = small_reads;
     rig_open_all(r);
     assert_int_equal(r->split_count, SHARDS);
     fake_memory_set(budget);
@@ -38,12 +39,18 @@ static void read_all(uint64_t budget, int rounds) {
 
 static void answers_stay_within_the_budget(void **state) {
     (void)state;
-    read_all(MIB * 3 / 2, 3);
+    read_all(MIB * 3 / 2, 3, 0);
+}
+
+/* All shards wake up at once: what was expected of each is nothing like what comes. */
+static void answers_that_surprise_are_refused(void **state) {
+    (void)state;
+    read_all(MIB * 3 / 2, 2, SHARDS * 2);
 }
 
 static void the_smallest_budget_reads_one_by_one(void **state) {
     (void)state;
-    read_all(1000, 1);
+    read_all(1000, 1, 0);
 }
 
 /* The budget is spent by somebody else, then it is there again. */
@@ -88,6 +95,7 @@ static void a_dropped_shard_gives_back(void **state) {
 int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(answers_stay_within_the_budget),
+        cmocka_unit_test(answers_that_surprise_are_refused),
         cmocka_unit_test(the_smallest_budget_reads_one_by_one),
         cmocka_unit_test(room_that_comes_back_is_used),
         cmocka_unit_test(a_dropped_shard_gives_back),
