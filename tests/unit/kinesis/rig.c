@@ -119,8 +119,8 @@ static void answer_records(service *s, const char *body, stub_answer *out) {
         break;
     }
     bool small = s->reads <= s->small_reads;
-    int page = small ? 1 : s->page, pad = small ? 0 : s->pad;
-    int end = at + page < which->records ? at + page : which->records;
+    int most = small ? 1 : s->page, pad = small ? 0 : s->pad;
+    int end = at + most < which->records ? at + most : which->records;
     size_t size = (size_t)(end - at) * (200 + (size_t)pad * 2) + 1024, n = 0;
     char *text = malloc(size);
     n += (size_t)snprintf(text, size, "{\"Records\":[");
