@@ -177,6 +177,14 @@ static void end_output(void) {
     close(kept_stdout);
 }
 
+/* The sink opens a pipe once more: it has to be there already. */
+static void *open_stdout(fake_instance *i) {
+    begin_output();
+    void *self = fake_sink_open(i, &std_stdout);
+    end_output();
+    return self;
+}
+
 static void write_rows(fake_instance *i, void *self, const weir_str *values, uint32_t count) {
     const weir_sink_ops *ops = std_stdout.ops;
     fake_request r;
@@ -210,7 +218,7 @@ static void test_stdout(void **state) {
     (void)state;
     assert_int_equal(pipe(output), 0);
     fake_instance_init(&i);
-    self = fake_sink_open(&i, &std_stdout);
+    self = open_stdout(&i);
     write_rows(&i, self, values, 3);
     assert_int_equal(i.result.failed_count, 1);
     assert_int_equal(i.result.failed_index[0], 1);
@@ -242,7 +250,7 @@ static void test_stdout_slow(void **state) {
     fcntl(output[0], F_SETFL, O_NONBLOCK);
     fcntl(output[1], F_SETFL, O_NONBLOCK);
     fake_instance_init(&i);
-    self = fake_sink_open(&i, &std_stdout);
+    self = open_stdout(&i);
     write_rows(&i, self, values, 3); /* more than the pipe holds: accepted, the rest is kept */
     assert_int_equal(i.result.status, WEIR_OK);
     assert_int_equal(i.result.failed_count, 0);
