@@ -5,8 +5,8 @@
 
 #include "base/clock.h"
 #include "base/str.h"
+#include "runtime/context.h"
 #include "runtime/event_time.h"
-#include "runtime/runtime.h"
 
 #define OPEN_TIMEOUT_NS (60 * CLOCK_NS_PER_S)
 
@@ -28,7 +28,7 @@ typedef struct decoder {
 } decoder;
 
 struct chain {
-    struct runtime *rt;
+    context *cx;
     batch_home *home;
     const plan_stage *stage;
     op *ops;           /* stage->op_count, by plan index */
@@ -50,10 +50,9 @@ static weir_status build_op(chain *c, const plan_op *shape, uint32_t task, wake 
                             outlet *const *outlets, weir_error *err) {
     op *o = &c->ops[shape->index];
     o->plan = shape;
-    o->counters = runtime_counters(c->rt, shape->node);
-    o->failures =
-        failures_new(shape->node, c->home,
-                     runtime_dead_letter_outlet(c->stage, outlets, shape->node), o->counters);
+    o->counters = context_counters(c->cx, shape->node);
+    o->failures = failures_new(
+        shape->node, c->home, outlet_for_dead_letters(c->stage, outlets, shape->node), o->counters);
     o->ops = calloc(shape->op_count + 1, sizeof(op *));
     o->outlets = calloc(shape->edge_count + 1, sizeof(outlet *));
     if (o->failures == NULL || o->ops == NULL || o->outlets == NULL) {
@@ -64,7 +63,7 @@ static weir_status build_op(chain *c, const plan_op *shape, uint32_t task, wake 
     }
     if (shape->node->kind == WEIR_KIND_TRANSFORM) {
         o->transform =
-            instance_new(c->rt, c->home, shape->node->component, shape->node, &shape->node->options,
+            instance_new(c->cx, c->home, shape->node->component, shape->node, &shape->node->options,
                          NULL, task, c->stage->parallelism, w, err);
         if (o->transform == NULL) return error_status(err);
     }
@@ -79,23 +78,22 @@ static weir_status build_op(chain *c, const plan_op *shape, uint32_t task, wake 
 static weir_status build_decoder(chain *c, decoder *d, const node *source, uint32_t task, wake *w,
                                  outlet *const *outlets, weir_error *err) {
     d->source = source;
-    d->coder = coder_new(c->rt, c->home, source, task, c->stage->parallelism, w, err);
+    d->coder = coder_new(c->cx, c->home, source, task, c->stage->parallelism, w, err);
     if (d->coder == NULL) return error_status(err);
-    d->failures =
-        failures_new(source, c->home, runtime_dead_letter_outlet(c->stage, outlets, source),
-                     runtime_counters(c->rt, source));
+    d->failures = failures_new(source, c->home, outlet_for_dead_letters(c->stage, outlets, source),
+                               context_counters(c->cx, source));
     if (d->failures == NULL) return error_set(err, WEIR_E_NOMEM, 0, "out of memory");
     return WEIR_OK;
 }
 
-chain *chain_new(struct runtime *rt, batch_home *home, const plan_stage *stage, uint32_t task,
-                 wake *w, outlet *const *outlets, weir_error *err) {
+chain *chain_new(context *cx, batch_home *home, const plan_stage *stage, uint32_t task, wake *w,
+                 outlet *const *outlets, weir_error *err) {
     chain *c = calloc(1, sizeof *c);
     if (c == NULL) {
         error_set(err, WEIR_E_NOMEM, 0, "out of memory");
         return NULL;
     }
-    c->rt = rt;
+    c->cx = cx;
     c->home = home;
     c->stage = stage;
     c->why = error_new();

@@ -9,13 +9,14 @@
 #define WEIR_RUNTIME_CHAIN_H
 
 #include "runtime/coder.h"
+#include "runtime/context.h"
 #include "runtime/plan.h"
 
 typedef struct chain chain;
 
 /* `outlets` are the task's, one for each of the stage's output edges in their order. */
-chain *chain_new(struct runtime *rt, batch_home *home, const plan_stage *stage, uint32_t task,
-                 wake *w, outlet *const *outlets, weir_error *err);
+chain *chain_new(context *cx, batch_home *home, const plan_stage *stage, uint32_t task, wake *w,
+                 outlet *const *outlets, weir_error *err);
 weir_status chain_open(chain *c, weir_error *err); /* [task] */
 void chain_close(chain *c, uint32_t mode);         /* [task] */
 void chain_cancel(chain *c);                       /* [any] */

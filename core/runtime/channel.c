@@ -121,8 +121,8 @@ channel_item channel_pop(channel *c) {
         item.batch = slot;
         atomic_fetch_sub(&c->bytes, channel_batch_weight(item.batch));
     }
-    /* The producer is woken when half is free, not at the first slot: otherwise a full channel makes
-     * both threads sleep and wake once a batch, which cost 8 % of a file-to-file run. */
+    /* The producer is woken when half is free, not at the first slot: otherwise a full channel
+     * makes both threads sleep and wake once a batch, which cost 8 % of a file-to-file run. */
     if (atomic_load(&c->starved) && half_free(c) && atomic_exchange(&c->starved, false)) {
         wake_signal(c->producer);
     }

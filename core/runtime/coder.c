@@ -16,8 +16,8 @@ struct coder {
     uint32_t dropped_count, dropped_cap;
 };
 
-coder *coder_new(struct runtime *rt, batch_home *home, const node *n, uint32_t index,
-                 uint32_t parallelism, wake *w, weir_error *err) {
+coder *coder_new(context *cx, batch_home *home, const node *n, uint32_t index, uint32_t parallelism,
+                 wake *w, weir_error *err) {
     coder *c = calloc(1, sizeof *c);
     if (c == NULL) {
         error_set(err, WEIR_E_NOMEM, 0, "out of memory");
@@ -25,7 +25,7 @@ coder *coder_new(struct runtime *rt, batch_home *home, const node *n, uint32_t i
     }
     c->home = home;
     c->why = error_new();
-    c->serde = instance_new(rt, home, n->format.serde, n, &n->format.options, &n->format, index,
+    c->serde = instance_new(cx, home, n->format.serde, n, &n->format.options, &n->format, index,
                             parallelism, w, err);
     if (c->serde == NULL || c->why == NULL) {
         coder_free(c);

@@ -4,14 +4,15 @@
 #ifndef WEIR_RUNTIME_CODER_H
 #define WEIR_RUNTIME_CODER_H
 
+#include "runtime/context.h"
 #include "runtime/failures.h"
 #include "runtime/instance.h"
 
 typedef struct coder coder;
 
 /* A coder for the format of node `n`; the serde's instance is created here. NULL with `err`. */
-coder *coder_new(struct runtime *rt, batch_home *home, const node *n, uint32_t index,
-                 uint32_t parallelism, wake *w, weir_error *err);
+coder *coder_new(context *cx, batch_home *home, const node *n, uint32_t index, uint32_t parallelism,
+                 wake *w, weir_error *err);
 weir_status coder_open(coder *c, weir_error *err); /* [task] */
 void coder_close(coder *c);                        /* [task] */
 void coder_cancel(coder *c);                       /* [any] */

@@ -3,7 +3,6 @@
  * table. batch/1 and tape/1 stand in core/batch. state/1 comes with checkpoints: its name is not
  * answered, and the SDK's stubs say UNSUPPORTED.
  */
-#include "runtime/facets.h"
 
 #include <stdatomic.h>
 #include <stdlib.h>
@@ -117,7 +116,7 @@ static weir_status config_template_column(weir_ctx *ctx, const weir_request *req
 }
 
 static weir_status config_base_dir(weir_ctx *ctx, weir_str *out) {
-    *out = facets_base_dir(instance_of(ctx)->rt);
+    *out = instance_of(ctx)->cx->plan->pipeline->base_dir;
     return WEIR_OK;
 }
 

@@ -8,11 +8,10 @@
 #include "base/log.h"
 #include "base/os.h"
 #include "base/str.h"
-#include "runtime/facets.h"
 
-instance *instance_new(struct runtime *rt, batch_home *home, const component_ref *component,
-                       const node *n, const options *opts, const format_spec *format,
-                       uint32_t index, uint32_t parallelism, wake *waker, weir_error *err) {
+instance *instance_new(context *cx, batch_home *home, const component_ref *component, const node *n,
+                       const options *opts, const format_spec *format, uint32_t index,
+                       uint32_t parallelism, wake *waker, weir_error *err) {
     instance *i = calloc(1, sizeof *i);
     if (i == NULL) {
         error_set(err, WEIR_E_NOMEM, 0, "out of memory");
@@ -22,7 +21,7 @@ instance *instance_new(struct runtime *rt, batch_home *home, const component_ref
     i->head.abi.struct_size = sizeof(weir_ctx);
     i->head.abi.host = &instance_host;
     i->head.home = home;
-    i->rt = rt;
+    i->cx = cx;
     i->node = n;
     i->options = opts;
     i->format = format;
@@ -41,7 +40,7 @@ instance *instance_new(struct runtime *rt, batch_home *home, const component_ref
         goto failed;
     }
 
-    registry *plugins = facets_registry(rt);
+    registry *plugins = cx->plugins;
     if (loader_bind(plugins, component, &instance_host, &i->bound, err) != WEIR_OK) goto failed;
     weir_create args = {.struct_size = sizeof args, .ctx = &i->head.abi, .error = err};
     /* The tables of all kinds begin alike: size, create, destroy. */
@@ -77,7 +76,7 @@ void instance_free(instance *i) {
 weir_status instance_open(instance *i, uint32_t role, weir_open *args, weir_error *err) {
     args->struct_size = sizeof *args;
     args->role = role;
-    args->pipeline = facets_pipeline_name(i->rt);
+    args->pipeline = i->cx->plan->pipeline->name;
     args->node = i->node->name;
     args->instance = i->index;
     args->parallelism = i->parallelism;

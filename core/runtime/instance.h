@@ -16,8 +16,7 @@
 #include "batch/batch.h"
 #include "loader/loader.h"
 #include "manifest/manifest.h"
-
-struct runtime;
+#include "runtime/context.h"
 
 /* A copy of a weir_result, in the order of arrival. */
 typedef struct completion {
@@ -37,7 +36,7 @@ typedef struct completion {
 
 typedef struct instance {
     batch_ctx head; /* first: plugins hold its weir_ctx */
-    struct runtime *rt;
+    context *cx;
     const bound_component *bound;
     const node *node;
     const options *options;
@@ -66,9 +65,9 @@ typedef struct instance {
 extern const weir_host instance_host;
 
 /* Creates the plugin's instance. `wake` is the driving task's. NULL with `err` filled. [control] */
-instance *instance_new(struct runtime *rt, batch_home *home, const component_ref *component,
-                       const node *n, const options *opts, const format_spec *format,
-                       uint32_t index, uint32_t parallelism, wake *wake, weir_error *err);
+instance *instance_new(context *cx, batch_home *home, const component_ref *component, const node *n,
+                       const options *opts, const format_spec *format, uint32_t index,
+                       uint32_t parallelism, wake *wake, weir_error *err);
 /* Destroys it; it must be closed. NULL is ignored. [control] */
 void instance_free(instance *i);
 

@@ -56,8 +56,12 @@ void outlet_free(outlet *o) {
     free(o);
 }
 
-const plan_edge *outlet_edge(const outlet *o) {
-    return o->edge;
+outlet *outlet_for_dead_letters(const plan_stage *stage, outlet *const *outlets, const node *n) {
+    for (size_t o = 0; o < stage->output_count; o++) {
+        const plan_edge *e = stage->outputs[o];
+        if (e->dead_letters && e->from_node == n) return outlets[o];
+    }
+    return NULL;
 }
 
 void outlet_connect(outlet *o, uint32_t task, channel *c) {

@@ -18,7 +18,9 @@ typedef struct outlet outlet;
 
 outlet *outlet_new(const plan_edge *edge, batch_home *home, const template_env *env);
 void outlet_free(outlet *o);
-const plan_edge *outlet_edge(const outlet *o);
+/* Where records that node `n` gives up go, among a task's outlets (one for each of the stage's
+ * output edges, in their order); NULL if nowhere. */
+outlet *outlet_for_dead_letters(const plan_stage *stage, outlet *const *outlets, const node *n);
 /* Channel to consumer `task`; owned by the runtime. Before the tasks start. */
 void outlet_connect(outlet *o, uint32_t task, channel *c);
 

@@ -9,119 +9,53 @@
 #include "base/log.h"
 #include "base/os.h"
 #include "base/str.h"
-#include "runtime/facets.h"
+#include "runtime/context.h"
 #include "runtime/source_control.h"
 #include "runtime/task.h"
 
-/* What a pipeline is doing. Only ever grows. */
-enum { PHASE_STARTING, PHASE_RUNNING, PHASE_DRAINING };
-
 struct runtime {
+    context cx; /* first: a task's thread finds its runtime by it */
     runtime_config config;
-    batch_home *home;
-    counters *counters; /* by node index */
-    splits **splits;    /* by node index */
+    splits **splits; /* by node index */
     task *tasks;
     uint32_t task_count;
     channel **channels;
     uint32_t channel_count;
     source_control *controls;
     uint32_t control_count;
-    wake wake; /* of the control thread */
 
-    _Atomic int phase;
-    _Atomic bool stopping;
     _Atomic uint32_t opened;      /* tasks that opened */
     _Atomic uint32_t loops_ended; /* tasks whose loop ended */
     _Atomic bool go;              /* all tasks are open: sources may read */
     _Atomic bool close_sources;   /* no batch is held any more */
-    _Atomic int64_t ready_ns, first_record_ns;
-
-    pthread_mutex_t lock;
-    weir_error *error; /* the first failure, under the lock */
-    bool failed;
+    _Atomic int64_t ready_ns;
 };
 
 /* ---- small answers ---- */
 
 counters *runtime_counters(runtime *rt, const node *n) {
-    return &rt->counters[n->index];
+    return context_counters(&rt->cx, n);
 }
 splits *runtime_splits(runtime *rt, const node *n) {
     return rt->splits[n->index];
 }
 uint64_t runtime_memory_used(const runtime *rt) {
-    return batch_home_used(rt->home);
+    return batch_home_used(rt->cx.home);
 }
 uint64_t runtime_memory_peak(const runtime *rt) {
-    return batch_home_peak(rt->home);
+    return batch_home_peak(rt->cx.home);
 }
 int64_t runtime_ready_ns(const runtime *rt) {
     return atomic_load(&rt->ready_ns);
 }
 int64_t runtime_first_record_ns(const runtime *rt) {
-    return atomic_load(&rt->first_record_ns);
+    return atomic_load(&rt->cx.first_record_ns);
 }
 bool runtime_draining(const runtime *rt) {
-    return atomic_load(&rt->phase) >= PHASE_DRAINING;
-}
-bool runtime_stopping(const runtime *rt) {
-    return atomic_load(&rt->stopping);
-}
-batch_home *runtime_home(runtime *rt) {
-    return rt->home;
-}
-registry *runtime_plugins(runtime *rt) {
-    return rt->config.plugins;
-}
-const runtime_config *runtime_get_config(const runtime *rt) {
-    return &rt->config;
+    return context_draining(&rt->cx);
 }
 wake *runtime_wake(runtime *rt) {
-    return &rt->wake;
-}
-bool runtime_memory_room(const runtime *rt) {
-    return batch_home_used(rt->home) < batch_home_limit(rt->home);
-}
-registry *facets_registry(struct runtime *rt) {
-    return rt->config.plugins;
-}
-weir_str facets_pipeline_name(struct runtime *rt) {
-    return rt->config.plan->pipeline->name;
-}
-weir_str facets_base_dir(struct runtime *rt) {
-    return rt->config.plan->pipeline->base_dir;
-}
-
-void runtime_note_record(runtime *rt) {
-    if (atomic_load_explicit(&rt->first_record_ns, memory_order_relaxed) != 0) return;
-    int64_t none = 0;
-    atomic_compare_exchange_strong(&rt->first_record_ns, &none, clock_mono_ns(&clock_system));
-}
-
-outlet *runtime_dead_letter_outlet(const plan_stage *stage, outlet *const *outlets, const node *n) {
-    for (size_t o = 0; o < stage->output_count; o++) {
-        const plan_edge *e = stage->outputs[o];
-        if (e->dead_letters && e->from_node == n) return outlets[o];
-    }
-    return NULL;
-}
-
-static int64_t env_wall_us(void *opaque) {
-    (void)opaque;
-    return clock_wall_us(&clock_system);
-}
-
-static uint64_t env_random(void *opaque) {
-    (void)opaque;
-    uint64_t v = 0;
-    if (!os_random(&v, sizeof v)) v = (uint64_t)clock_mono_ns(&clock_system);
-    return v;
-}
-
-const template_env *runtime_template_env(void) {
-    static const template_env env = {env_wall_us, env_random, NULL};
-    return &env;
+    return &rt->cx.control;
 }
 
 /* ---- waking and stopping ---- */
@@ -129,7 +63,7 @@ const template_env *runtime_template_env(void) {
 static void wake_everybody(runtime *rt) {
     for (uint32_t t = 0; t < rt->task_count; t++) wake_signal(&rt->tasks[t].wake);
     for (uint32_t c = 0; c < rt->control_count; c++) wake_signal(&rt->controls[c].wake);
-    wake_signal(&rt->wake);
+    wake_signal(&rt->cx.control);
 }
 
 /* The budget has room again: only sources wait for that. */
@@ -141,33 +75,24 @@ static void on_memory_room(void *opaque) {
 }
 
 void runtime_drain(runtime *rt) {
-    int phase = atomic_load(&rt->phase);
+    int phase = atomic_load(&rt->cx.phase);
     while (phase < PHASE_DRAINING &&
-           !atomic_compare_exchange_weak(&rt->phase, &phase, PHASE_DRAINING)) {}
+           !atomic_compare_exchange_weak(&rt->cx.phase, &phase, PHASE_DRAINING)) {}
     wake_everybody(rt);
 }
 
-static void stop(runtime *rt) {
-    if (atomic_exchange(&rt->stopping, true)) return;
+/* The context's on_stop: whatever blocks in a plugin ends, and everybody looks up. */
+static void stop(void *opaque) {
+    runtime *rt = opaque;
     for (uint32_t t = 0; t < rt->task_count; t++) task_cancel(&rt->tasks[t]);
     for (uint32_t c = 0; c < rt->control_count; c++) source_control_cancel(&rt->controls[c]);
     wake_everybody(rt);
 }
 
-void runtime_fail(runtime *rt, const weir_error *err) {
-    pthread_mutex_lock(&rt->lock);
-    if (!rt->failed) {
-        rt->failed = true;
-        error_copy(rt->error, err);
-    }
-    pthread_mutex_unlock(&rt->lock);
-    stop(rt);
-}
-
 void runtime_abandon(runtime *rt, weir_status status, const char *why) {
     weir_error *err = error_new();
     error_set(err, status, 0, "%s", why);
-    runtime_fail(rt, err);
+    context_fail(&rt->cx, err);
     error_free(err);
 }
 
@@ -197,26 +122,26 @@ static weir_status task_loop(task *t, weir_error *err) {
 
 /* Wait until `flag` or the end; the task's wake carries the signal. */
 static void wait_flag(task *t, _Atomic bool *flag, bool until_stop) {
-    while (!atomic_load(flag) && !(until_stop && runtime_stopping(t->rt))) {
+    while (!atomic_load(flag) && !(until_stop && context_stopping(t->cx))) {
         wake_wait(&t->wake, INT64_MAX);
     }
 }
 
 static uint32_t close_mode(const runtime *rt) {
-    return runtime_stopping(rt) ? WEIR_CLOSE_ABANDON : WEIR_CLOSE_DRAIN;
+    return context_stopping(&rt->cx) ? WEIR_CLOSE_ABANDON : WEIR_CLOSE_DRAIN;
 }
 
 static void *task_main(void *argument) {
     task *t = argument;
-    runtime *rt = t->rt;
+    runtime *rt = (runtime *)(void *)t->cx;
     weir_status status = task_open(t, t->error);
     atomic_fetch_add(&rt->opened, 1);
-    wake_signal(&rt->wake);
+    wake_signal(&rt->cx.control);
     if (status == WEIR_OK) {
         if (t->stage->kind == STAGE_SOURCE) wait_flag(t, &rt->go, true);
-        if (!runtime_stopping(rt)) status = task_loop(t, t->error);
+        if (!context_stopping(&rt->cx)) status = task_loop(t, t->error);
     }
-    if (status != WEIR_OK && !runtime_stopping(rt)) runtime_fail(rt, t->error);
+    if (status != WEIR_OK && !context_stopping(&rt->cx)) context_fail(&rt->cx, t->error);
 
     /* A sink that did not finish by itself gives its files up; batches go back before sources
      * close. */
@@ -234,7 +159,7 @@ static void *task_main(void *argument) {
     }
     atomic_store(&t->loop_ended, true);
     atomic_fetch_add(&rt->loops_ended, 1);
-    wake_signal(&rt->wake);
+    wake_signal(&rt->cx.control);
     wait_flag(t, &rt->close_sources, false);
     if (t->stage->kind == STAGE_SOURCE) {
         instance_close(t->main, close_mode(rt), clock_mono_ns(&clock_system) + 5 * CLOCK_NS_PER_S,
@@ -261,7 +186,7 @@ static weir_status spawn(pthread_t *thread, void *(*body)(void *), void *argumen
 /* ---- building ---- */
 
 static weir_status build_tasks(runtime *rt, weir_error *err) {
-    const plan *p = rt->config.plan;
+    const plan *p = rt->cx.plan;
     uint32_t at = 0;
     for (size_t s = 0; s < p->stage_count; s++) {
         const plan_stage *stage = p->stages[s];
@@ -271,13 +196,13 @@ static weir_status build_tasks(runtime *rt, weir_error *err) {
             rt->splits[stage->node->index] = table;
             if (table == NULL) return error_set(err, WEIR_E_NOMEM, 0, "out of memory");
             source_control *c = &rt->controls[rt->control_count++];
-            weir_status status = source_control_init(c, rt, stage->node, table, err);
+            weir_status status = source_control_init(c, &rt->cx, stage->node, table, err);
             if (status != WEIR_OK) return status;
         }
         for (uint32_t i = 0; i < stage->parallelism; i++) {
             task *t = &rt->tasks[at++];
             rt->task_count = at;
-            weir_status status = task_init(t, rt, stage, i, table, err);
+            weir_status status = task_init(t, &rt->cx, stage, i, table, err);
             if (status != WEIR_OK) return status;
         }
     }
@@ -327,26 +252,22 @@ runtime *runtime_new(const runtime_config *config, weir_error *err) {
     }
     const plan *p = config->plan;
     rt->config = *config;
-    wake_init(&rt->wake);
-    pthread_mutex_init(&rt->lock, NULL);
-    rt->error = error_new();
-    rt->home = batch_home_new(p->pipeline->settings.memory_bytes, on_memory_room, rt);
-    rt->counters = calloc(p->pipeline->node_count + 1, sizeof *rt->counters);
+    rt->cx.on_stop = stop;
+    rt->cx.opaque = rt;
+    weir_status status =
+        context_init(&rt->cx, p, config->plugins, config->once, on_memory_room, rt, err);
     rt->splits = calloc(p->pipeline->node_count + 1, sizeof *rt->splits);
     rt->tasks = calloc(p->task_count + 1u, sizeof *rt->tasks);
     rt->controls = calloc(p->stage_count + 1, sizeof *rt->controls);
     rt->channels = calloc(p->channel_count + 1u, sizeof(channel *));
-    if (rt->error == NULL || rt->home == NULL || rt->counters == NULL || rt->splits == NULL ||
-        rt->tasks == NULL || rt->controls == NULL || rt->channels == NULL) {
-        error_set(err, WEIR_E_NOMEM, 0, "out of memory");
-        runtime_free(rt);
-        return NULL;
+    if (rt->splits == NULL || rt->tasks == NULL || rt->controls == NULL || rt->channels == NULL) {
+        status = error_set(err, WEIR_E_NOMEM, 0, "out of memory");
     }
-    if (build_tasks(rt, err) != WEIR_OK || connect_tasks(rt, err) != WEIR_OK) {
-        runtime_free(rt);
-        return NULL;
-    }
-    return rt;
+    if (status == WEIR_OK) status = build_tasks(rt, err);
+    if (status == WEIR_OK) status = connect_tasks(rt, err);
+    if (status == WEIR_OK) return rt;
+    runtime_free(rt);
+    return NULL;
 }
 
 /* ---- life ---- */
@@ -362,20 +283,20 @@ weir_status runtime_start(runtime *rt, weir_error *err) {
         rt->controls[c].started = status == WEIR_OK;
     }
     if (status != WEIR_OK) {
-        runtime_fail(rt, err);
+        context_fail(&rt->cx, err);
     } else {
-        while (!runtime_stopping(rt) && !runtime_draining(rt) &&
+        while (!context_stopping(&rt->cx) && !context_draining(&rt->cx) &&
                atomic_load(&rt->opened) < rt->task_count) {
-            wake_wait(&rt->wake, INT64_MAX);
+            wake_wait(&rt->cx.control, INT64_MAX);
             if (rt->config.interrupted != NULL && *rt->config.interrupted != 0 &&
                 atomic_load(&rt->opened) < rt->task_count) {
                 runtime_abandon(rt, WEIR_E_CANCELLED,
                                 "stopped by a signal before the pipeline was ready");
             }
         }
-        if (!runtime_stopping(rt)) {
+        if (!context_stopping(&rt->cx)) {
             int starting = PHASE_STARTING;
-            atomic_compare_exchange_strong(&rt->phase, &starting, PHASE_RUNNING);
+            atomic_compare_exchange_strong(&rt->cx.phase, &starting, PHASE_RUNNING);
             atomic_store(&rt->ready_ns, clock_mono_ns(&clock_system));
             atomic_store(&rt->go, true);
             wake_everybody(rt);
@@ -386,7 +307,7 @@ weir_status runtime_start(runtime *rt, weir_error *err) {
 }
 
 bool runtime_wait(runtime *rt, int64_t deadline_ns) {
-    if (atomic_load(&rt->loops_ended) < rt->task_count) wake_wait(&rt->wake, deadline_ns);
+    if (atomic_load(&rt->loops_ended) < rt->task_count) wake_wait(&rt->cx.control, deadline_ns);
     return atomic_load(&rt->loops_ended) == rt->task_count;
 }
 
@@ -398,13 +319,13 @@ static bool loops_over(const runtime *rt) {
 }
 
 weir_status runtime_finish(runtime *rt, weir_error *err) {
-    while (!loops_over(rt)) wake_wait(&rt->wake, INT64_MAX);
+    while (!loops_over(rt)) wake_wait(&rt->cx.control, INT64_MAX);
     /* Every loop has ended: discovery has nobody to find splits for, and whatever stands in
      * channels and outlets is given back before sources close. */
     for (uint32_t c = 0; c < rt->control_count; c++) {
         source_control_cancel(&rt->controls[c]);
         if (!rt->controls[c].started) continue;
-        atomic_store(&rt->phase, PHASE_DRAINING);
+        atomic_store(&rt->cx.phase, PHASE_DRAINING);
         wake_signal(&rt->controls[c].wake);
         pthread_join(rt->controls[c].thread, NULL);
         rt->controls[c].started = false;
@@ -430,11 +351,7 @@ weir_status runtime_finish(runtime *rt, weir_error *err) {
         pthread_join(rt->tasks[t].thread, NULL);
         rt->tasks[t].started = false;
     }
-    pthread_mutex_lock(&rt->lock);
-    weir_status status = rt->failed ? error_status(rt->error) : WEIR_OK;
-    if (rt->failed) error_copy(err, rt->error);
-    pthread_mutex_unlock(&rt->lock);
-    return status;
+    return context_failure(&rt->cx, err);
 }
 
 void runtime_free(runtime *rt) {
@@ -444,16 +361,13 @@ void runtime_free(runtime *rt) {
     for (uint32_t c = 0; rt->channels != NULL && c < rt->channel_count; c++) {
         channel_free(rt->channels[c]);
     }
-    for (size_t n = 0; rt->splits != NULL && n < rt->config.plan->pipeline->node_count; n++) {
+    for (size_t n = 0; rt->splits != NULL && n < rt->cx.plan->pipeline->node_count; n++) {
         splits_free(rt->splits[n]);
     }
     free(rt->channels);
     free(rt->controls);
     free(rt->tasks);
     free(rt->splits);
-    free(rt->counters);
-    if (rt->home != NULL) batch_home_free(rt->home);
-    error_free(rt->error);
-    pthread_mutex_destroy(&rt->lock);
+    context_destroy(&rt->cx);
     free(rt);
 }

@@ -8,7 +8,6 @@
 
 #include "base/wake.h"
 #include "runtime/counters.h"
-#include "runtime/outlet.h"
 #include "runtime/plan.h"
 #include "runtime/splits.h"
 
@@ -50,20 +49,5 @@ uint64_t runtime_memory_peak(const runtime *rt);
 int64_t runtime_ready_ns(const runtime *rt); /* mono, when all tasks were open; 0 = not yet */
 int64_t runtime_first_record_ns(const runtime *rt); /* mono, 0 = none yet */
 bool runtime_draining(const runtime *rt);           /* [any] */
-
-/* ---- for the tasks ---- */
-
-bool runtime_stopping(const runtime *rt); /* abandon: leave loops at once [any] */
-/* Stops the pipeline because of `err`; only the first failure is kept. [any] */
-void runtime_fail(runtime *rt, const weir_error *err);
-batch_home *runtime_home(runtime *rt);
-const template_env *runtime_template_env(void);
-registry *runtime_plugins(runtime *rt);
-const runtime_config *runtime_get_config(const runtime *rt);
-void runtime_note_record(runtime *rt); /* the first one is remembered */
-/* True if the memory budget has room for more records. [any] */
-bool runtime_memory_room(const runtime *rt);
-/* Where records that node `n` gives up go, among a task's outlets; NULL if nowhere. */
-outlet *runtime_dead_letter_outlet(const plan_stage *stage, outlet *const *outlets, const node *n);
 
 #endif

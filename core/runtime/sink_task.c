@@ -4,7 +4,7 @@
 #include "base/clock.h"
 #include "base/log.h"
 #include "base/str.h"
-#include "runtime/runtime.h"
+#include "runtime/context.h"
 #include "runtime/task.h"
 
 #define OPEN_TIMEOUT_NS (60 * CLOCK_NS_PER_S)
@@ -31,8 +31,8 @@ weir_status sink_task_open(task *t, weir_error *err) {
         if (t->decoders[i] != NULL) status = coder_open(t->decoders[i], err);
     }
     if (status != WEIR_OK) return status;
-    t->batcher = batcher_new(t->stage, t->main, &t->limits, t->failures, runtime_counters(t->rt, n),
-                             runtime_template_env(), err);
+    t->batcher = batcher_new(t->stage, t->main, &t->limits, t->failures, context_counters(t->cx, n),
+                             context_template_env(), err);
     return t->batcher != NULL ? WEIR_OK : error_status(err);
 }
 
@@ -55,7 +55,7 @@ static bool wants_encoding(const task *t, const plan_edge *from, const weir_batc
  * the channel holds what follows. */
 static weir_status take_batch(task *t, const plan_edge *from, const weir_batch *batch,
                               weir_error *err) {
-    counters *c = runtime_counters(t->rt, t->stage->node);
+    counters *c = context_counters(t->cx, t->stage->node);
     weir_status status = WEIR_OK;
     count(&c->records_in, batch->rows->count);
     count(&c->bytes_in, batch->rows->value_bytes);
@@ -67,7 +67,7 @@ static weir_status take_batch(task *t, const plan_edge *from, const weir_batch *
             status = coder_decode(decoder, batch, t->decode_failures[input], &decoded, err);
             if (status == WEIR_AGAIN)
                 wake_wait(&t->wake, clock_mono_ns(&clock_system) + SERVICE_DEFAULT_NS);
-        } while (status == WEIR_AGAIN && !runtime_stopping(t->rt));
+        } while (status == WEIR_AGAIN && !context_stopping(t->cx));
         if (status == WEIR_AGAIN) batch_release(batch);
         if (status != WEIR_OK || decoded == NULL) return status == WEIR_AGAIN ? WEIR_OK : status;
         batch = decoded;
@@ -75,13 +75,13 @@ static weir_status take_batch(task *t, const plan_edge *from, const weir_batch *
     prepared *texts = NULL;
     bool envelope = from->dead_letters && t->encoder != NULL;
     if (envelope) {
-        const weir_batch *enveloped = failures_envelope(runtime_home(t->rt), batch);
+        const weir_batch *enveloped = failures_envelope(t->cx->home, batch);
         batch_release(batch);
         if (enveloped == NULL) return error_set(err, WEIR_E_NOMEM, 0, "out of memory");
         batch = enveloped;
     }
     const template_set *templates = batcher_templates(t->batcher);
-    status = template_set_prepare(templates, runtime_home(t->rt), t->failures, &batch, &texts, err);
+    status = template_set_prepare(templates, t->cx->home, t->failures, &batch, &texts, err);
     if (status != WEIR_OK || batch == NULL) {
         batch_release(batch);
         return status;
@@ -93,7 +93,7 @@ static weir_status take_batch(task *t, const plan_edge *from, const weir_batch *
             status = coder_encode(t->encoder, batch, lines, t->failures, &encoded, err);
             if (status == WEIR_AGAIN)
                 wake_wait(&t->wake, clock_mono_ns(&clock_system) + SERVICE_DEFAULT_NS);
-        } while (status == WEIR_AGAIN && !runtime_stopping(t->rt));
+        } while (status == WEIR_AGAIN && !context_stopping(t->cx));
         if (status == WEIR_AGAIN) batch_release(batch);
         if (status != WEIR_OK || encoded == NULL) {
             prepared_free(texts);
@@ -168,7 +168,7 @@ static weir_status drive(task *t, int64_t until_ns, weir_error *err) {
 static weir_status flush_all(task *t, weir_error *err) {
     uint32_t failures_in_a_row = 0;
     const retry_spec *retry = &t->stage->node->retry;
-    for (uint64_t epoch = 1; !runtime_stopping(t->rt); epoch++) {
+    for (uint64_t epoch = 1; !context_stopping(t->cx); epoch++) {
         weir_flush args = {.struct_size = sizeof args,
                            .last = 1,
                            .epoch = epoch,
@@ -176,7 +176,7 @@ static weir_status flush_all(task *t, weir_error *err) {
                            .error = err};
         error_clear(err);
         weir_status status = t->main->bound->ops.sink.flush(t->main->self, &args);
-        while (status == WEIR_OK && !runtime_stopping(t->rt)) {
+        while (status == WEIR_OK && !context_stopping(t->cx)) {
             if (instance_flush_done(t->main, epoch, &status, err)) {
                 if (status == WEIR_OK) return WEIR_OK;
                 break;
@@ -188,7 +188,7 @@ static weir_status flush_all(task *t, weir_error *err) {
             }
             status = drive(t, args.deadline_ns, err);
         }
-        if (runtime_stopping(t->rt)) return WEIR_OK;
+        if (context_stopping(t->cx)) return WEIR_OK;
         bool transient = (error_flags(err) & WEIR_ERR_RETRYABLE) != 0 || status == WEIR_E_TIMEOUT;
         if (!transient || ++failures_in_a_row >= retry->attempts) {
             error_prefix(err, "%s: flush", t->main->where);
@@ -200,7 +200,7 @@ static weir_status flush_all(task *t, weir_error *err) {
                   error_text(err));
         int64_t until =
             clock_mono_ns(&clock_system) + (wait < retry->max_ns ? wait : retry->max_ns);
-        while (!runtime_stopping(t->rt) && clock_mono_ns(&clock_system) < until) {
+        while (!context_stopping(t->cx) && clock_mono_ns(&clock_system) < until) {
             wake_wait(&t->wake, until);
         }
     }
@@ -209,7 +209,7 @@ static weir_status flush_all(task *t, weir_error *err) {
 
 weir_status sink_task_loop(task *t, weir_error *err) {
     weir_status status = WEIR_OK;
-    while (!runtime_stopping(t->rt)) {
+    while (!context_stopping(t->cx)) {
         status = take_items(t, err);
         if (status != WEIR_OK) return status;
         bool ended = task_inlets_ended(t);
@@ -220,11 +220,11 @@ weir_status sink_task_loop(task *t, weir_error *err) {
         status = drive(t, batcher_next_ns(t->batcher), err);
         if (status != WEIR_OK) return status;
     }
-    if (runtime_stopping(t->rt)) return WEIR_OK;
+    if (context_stopping(t->cx)) return WEIR_OK;
     status = task_end_outlets(t, err);
     if (status != WEIR_OK) return status;
     status = flush_all(t, err);
-    if (status != WEIR_OK || runtime_stopping(t->rt)) return status;
+    if (status != WEIR_OK || context_stopping(t->cx)) return status;
     int64_t deadline = clock_mono_ns(&clock_system) + FLUSH_TIMEOUT_NS;
     return instance_close(t->main, WEIR_CLOSE_DRAIN, deadline, err);
 }

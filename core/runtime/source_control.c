@@ -6,19 +6,19 @@
 #include "base/clock.h"
 #include "base/log.h"
 #include "base/str.h"
-#include "runtime/runtime.h"
+#include "runtime/context.h"
 
 /* One enumeration or discovery: ten thousand shards come in ten pages. */
 #define ENUMERATE_TIMEOUT_NS (60 * CLOCK_NS_PER_S)
 
-weir_status source_control_init(source_control *c, struct runtime *rt, const node *n, splits *s,
+weir_status source_control_init(source_control *c, context *cx, const node *n, splits *s,
                                 weir_error *err) {
-    c->rt = rt;
+    c->cx = cx;
     c->node = n;
     c->splits = s;
     wake_init(&c->wake);
-    c->main = instance_new(rt, runtime_home(rt), n->component, n, &n->options, &n->format, 0, 1,
-                           &c->wake, err);
+    c->main =
+        instance_new(cx, cx->home, n->component, n, &n->options, &n->format, 0, 1, &c->wake, err);
     return c->main != NULL ? WEIR_OK : error_status(err);
 }
 
@@ -77,14 +77,14 @@ static weir_status single_split(source_control *c, weir_error *err) {
 
 /* Waits, so long as nobody ends the pipeline. */
 static void rest(source_control *c, int64_t until_ns) {
-    while (!runtime_stopping(c->rt) && !runtime_draining(c->rt) &&
+    while (!context_stopping(c->cx) && !context_draining(c->cx) &&
            clock_mono_ns(&clock_system) < until_ns) {
         wake_wait(&c->wake, until_ns);
     }
 }
 
 static weir_status control_loop(source_control *c, weir_error *err) {
-    const pipeline *p = runtime_get_config(c->rt)->plan->pipeline;
+    const pipeline *p = c->cx->plan->pipeline;
     int64_t start_by = clock_mono_ns(&clock_system) + p->settings.start_timeout_ns;
     weir_open open = {.deadline_ns = start_by};
     weir_status status = instance_open(c->main, WEIR_ROLE_CONTROL, &open, err);
@@ -102,17 +102,17 @@ static weir_status control_loop(source_control *c, weir_error *err) {
                          "%s: " WEIR_SOURCE_SPLITS " has no enumerate: a fault of the plugin",
                          c->main->where);
     }
-    bool discovers = table.discover != NULL && !runtime_get_config(c->rt)->once;
+    bool discovers = table.discover != NULL && !c->cx->once;
     const retry_spec *retry = &c->node->retry;
     int64_t next_ns = 0, wait_ns = retry->base_ns;
-    while (!runtime_stopping(c->rt) && !runtime_draining(c->rt)) {
+    while (!context_stopping(c->cx) && !context_draining(c->cx)) {
         bool first = !atomic_load(&c->enumerated);
         WEIR_ASSERT(first || discovers); /* without discovery the first look is the only one */
         status = look(c, first ? table.enumerate : table.discover, discovers, &next_ns, err);
-        if (runtime_stopping(c->rt) || status == WEIR_E_CANCELLED) return WEIR_OK;
+        if (context_stopping(c->cx) || status == WEIR_E_CANCELLED) return WEIR_OK;
         if (status == WEIR_OK) {
             atomic_store(&c->enumerated, true);
-            wake_signal(runtime_wake(c->rt));
+            wake_signal(&c->cx->control);
             wait_ns = retry->base_ns;
             if (next_ns == 0) return WEIR_OK;
             rest(c, next_ns);
@@ -137,12 +137,12 @@ void *source_control_run(void *control) {
     weir_error *err = error_new();
     weir_status status = control_loop(c, err);
     /* Cancelled, whatever it was doing ends with some error: that of a drained pipeline is none. */
-    if (status != WEIR_OK && !runtime_stopping(c->rt) && !atomic_load(&c->cancelled)) {
-        runtime_fail(c->rt, err);
+    if (status != WEIR_OK && !context_stopping(c->cx) && !atomic_load(&c->cancelled)) {
+        context_fail(c->cx, err);
     }
     instance_close(c->main, WEIR_CLOSE_ABANDON, 0, NULL);
     error_free(err);
     atomic_store(&c->ended, true);
-    wake_signal(runtime_wake(c->rt));
+    wake_signal(&c->cx->control);
     return NULL;
 }

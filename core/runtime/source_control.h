@@ -12,10 +12,8 @@
 #include "runtime/instance.h"
 #include "runtime/splits.h"
 
-struct runtime;
-
 typedef struct source_control {
-    struct runtime *rt;
+    context *cx;
     const node *node;
     splits *splits;
     instance *main;
@@ -27,7 +25,7 @@ typedef struct source_control {
     _Atomic bool cancelled;  /* nobody waits for splits any more */
 } source_control;
 
-weir_status source_control_init(source_control *c, struct runtime *rt, const node *n, splits *s,
+weir_status source_control_init(source_control *c, context *cx, const node *n, splits *s,
                                 weir_error *err);
 void source_control_destroy(source_control *c);
 /* The thread's function. */

@@ -4,7 +4,7 @@
 #include "base/clock.h"
 #include "base/log.h"
 #include "base/str.h"
-#include "runtime/runtime.h"
+#include "runtime/context.h"
 #include "runtime/task.h"
 
 /* Deadline of a poll that nothing can interrupt: how late a drain or an assignment may be seen. */
@@ -33,8 +33,8 @@ weir_status source_task_open(task *t, weir_error *err) {
     weir_status status = chain_open(t->chain, err);
     if (status != WEIR_OK) return status;
     weir_open args = {
-        .deadline_ns = clock_mono_ns(&clock_system) +
-                       runtime_get_config(t->rt)->plan->pipeline->settings.start_timeout_ns,
+        .deadline_ns =
+            clock_mono_ns(&clock_system) + t->cx->plan->pipeline->settings.start_timeout_ns,
         .meta_count = t->stage->meta_count,
         .meta_ptr = t->stage->meta_ptr,
         .meta_len = t->stage->meta_len,
@@ -65,7 +65,7 @@ static weir_status handle_batch(source_state *s, const weir_batch *batch, weir_e
         batch_release(batch);
         return WEIR_OK;
     }
-    runtime_note_record(t->rt);
+    context_note_record(t->cx);
     weir_status status = chain_run(t->chain, NULL, batch, err);
     return status == WEIR_AGAIN ? WEIR_OK : status;
 }
@@ -203,7 +203,7 @@ weir_status source_task_loop(task *t, weir_error *err) {
         uint64_t bytes = t->stage->outputs[o]->channel_bytes;
         if (bytes < s.room_bytes) s.room_bytes = bytes;
     }
-    while (!runtime_stopping(t->rt) && !runtime_draining(t->rt)) {
+    while (!context_stopping(t->cx) && !context_draining(t->cx)) {
         weir_status status = WEIR_OK;
         if (splits_changed(t->splits, t->index)) status = take_assignment(&s, err);
         if (status == WEIR_OK && chain_parked(t->chain)) {
@@ -213,7 +213,7 @@ weir_status source_task_loop(task *t, weir_error *err) {
         if (status != WEIR_OK) return status;
         if (splits_all_done(t->splits) && !chain_parked(t->chain)) break;
 
-        bool room = !chain_parked(t->chain) && task_outlets_room(t) && runtime_memory_room(t->rt);
+        bool room = !chain_parked(t->chain) && task_outlets_room(t) && context_memory_room(t->cx);
         int64_t now = clock_mono_ns(&clock_system);
         if (!s.assigned || s.ended) {
             /* An ended source keeps being serviced only by closing it; nothing to do but wait. */
@@ -231,7 +231,7 @@ weir_status source_task_loop(task *t, weir_error *err) {
         status = poll_once(&s, room && now >= s.not_before_ns, err);
         if (status != WEIR_OK) return status;
     }
-    while (chain_parked(t->chain) && !runtime_stopping(t->rt)) {
+    while (chain_parked(t->chain) && !context_stopping(t->cx)) {
         wake_wait(&t->wake, clock_mono_ns(&clock_system) + s.service_ns);
         weir_status status = chain_resume(t->chain, err);
         if (status != WEIR_OK && status != WEIR_AGAIN) return status;

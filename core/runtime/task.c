@@ -4,7 +4,7 @@
 #include <string.h>
 
 #include "base/clock.h"
-#include "runtime/runtime.h"
+#include "runtime/context.h"
 
 /* A signal to a task whose plugin sleeps inside poll or drive goes on to the plugin. */
 static void wake_plugin(void *opaque) {
@@ -13,37 +13,37 @@ static void wake_plugin(void *opaque) {
 
 static weir_status init_sink(task *t, weir_error *err) {
     const node *n = t->stage->node;
-    batch_home *home = runtime_home(t->rt);
+    batch_home *home = t->cx->home;
     uint32_t parallelism = t->stage->parallelism;
-    t->failures = failures_new(n, home, runtime_dead_letter_outlet(t->stage, t->outlets, n),
-                               runtime_counters(t->rt, n));
+    t->failures = failures_new(n, home, outlet_for_dead_letters(t->stage, t->outlets, n),
+                               context_counters(t->cx, n));
     t->decoders = calloc(t->stage->input_count + 1, sizeof *t->decoders);
     t->decode_failures = calloc(t->stage->input_count + 1, sizeof(failures *));
     if (t->failures == NULL || t->decoders == NULL || t->decode_failures == NULL) {
         return error_set(err, WEIR_E_NOMEM, 0, "out of memory");
     }
     if (n->format.serde != NULL) {
-        t->encoder = coder_new(t->rt, home, n, t->index, parallelism, &t->wake, err);
+        t->encoder = coder_new(t->cx, home, n, t->index, parallelism, &t->wake, err);
         if (t->encoder == NULL) return error_status(err);
     }
     for (size_t e = 0; e < t->stage->input_count; e++) {
         const node *source = t->stage->inputs[e]->decode_as;
         if (source == NULL) continue;
-        t->decoders[e] = coder_new(t->rt, home, source, t->index, parallelism, &t->wake, err);
+        t->decoders[e] = coder_new(t->cx, home, source, t->index, parallelism, &t->wake, err);
         if (t->decoders[e] == NULL) return error_status(err);
         /* A record that is not in the source's format is the source's bad record, wherever it is
          * decoded: the source's on_error holds. */
         t->decode_failures[e] =
-            failures_new(source, home, runtime_dead_letter_outlet(t->stage, t->outlets, source),
-                         runtime_counters(t->rt, source));
+            failures_new(source, home, outlet_for_dead_letters(t->stage, t->outlets, source),
+                         context_counters(t->cx, source));
         if (t->decode_failures[e] == NULL) return error_set(err, WEIR_E_NOMEM, 0, "out of memory");
     }
     return WEIR_OK;
 }
 
-weir_status task_init(task *t, struct runtime *rt, const plan_stage *stage, uint32_t index,
-                      splits *s, weir_error *err) {
-    t->rt = rt;
+weir_status task_init(task *t, context *cx, const plan_stage *stage, uint32_t index, splits *s,
+                      weir_error *err) {
+    t->cx = cx;
     t->stage = stage;
     t->index = index;
     t->splits = s;
@@ -55,19 +55,19 @@ weir_status task_init(task *t, struct runtime *rt, const plan_stage *stage, uint
         return error_set(err, WEIR_E_NOMEM, 0, "out of memory");
     }
     for (size_t o = 0; o < stage->output_count; o++) {
-        t->outlets[o] = outlet_new(stage->outputs[o], runtime_home(rt), runtime_template_env());
+        t->outlets[o] = outlet_new(stage->outputs[o], cx->home, context_template_env());
         if (t->outlets[o] == NULL) return error_set(err, WEIR_E_NOMEM, 0, "out of memory");
     }
     if (stage->kind != STAGE_WORKER) {
         const node *n = stage->node;
-        t->main = instance_new(rt, runtime_home(rt), n->component, n, &n->options, &n->format,
-                               index, stage->parallelism, &t->wake, err);
+        t->main = instance_new(cx, cx->home, n->component, n, &n->options, &n->format, index,
+                               stage->parallelism, &t->wake, err);
         if (t->main == NULL) return error_status(err);
         t->wake.hook = wake_plugin;
         t->wake.opaque = t->main;
     }
     if (stage->kind == STAGE_SINK) return init_sink(t, err);
-    t->chain = chain_new(rt, runtime_home(rt), stage, index, &t->wake, t->outlets, err);
+    t->chain = chain_new(cx, cx->home, stage, index, &t->wake, t->outlets, err);
     return t->chain != NULL ? WEIR_OK : error_status(err);
 }
 
@@ -126,7 +126,7 @@ weir_status task_end_outlets(task *t, weir_error *err) {
             outlet_mark(t->outlets[o], ITEM_END_OF_INPUT, 0, 0, (weir_str){"", 0}, err);
         if (status != WEIR_OK) return status;
     }
-    while (!runtime_stopping(t->rt) && !task_flush_outlets(t)) wake_wait(&t->wake, INT64_MAX);
+    while (!context_stopping(t->cx) && !task_flush_outlets(t)) wake_wait(&t->wake, INT64_MAX);
     return WEIR_OK;
 }
 

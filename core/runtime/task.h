@@ -20,8 +20,6 @@
 #include "runtime/chain.h"
 #include "runtime/splits.h"
 
-struct runtime;
-
 /* One channel into a task. */
 typedef struct inlet {
     const plan_edge *edge;
@@ -30,7 +28,7 @@ typedef struct inlet {
 } inlet;
 
 typedef struct task {
-    struct runtime *rt;
+    context *cx;
     const plan_stage *stage;
     uint32_t index;
     wake wake; /* shared */
@@ -54,8 +52,8 @@ typedef struct task {
 } task;
 
 /* Creates instances; nothing runs yet. Inlets and channels are connected by the runtime. */
-weir_status task_init(task *t, struct runtime *rt, const plan_stage *stage, uint32_t index,
-                      splits *s, weir_error *err);
+weir_status task_init(task *t, context *cx, const plan_stage *stage, uint32_t index, splits *s,
+                      weir_error *err);
 /* After its thread has ended. */
 void task_destroy(task *t);
 /* Ends whatever blocks in a plugin, for good. [any] */

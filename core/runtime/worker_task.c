@@ -2,11 +2,11 @@
  * The loop of a worker task: batches from its inlets through its transforms.
  */
 #include "base/clock.h"
-#include "runtime/runtime.h"
+#include "runtime/context.h"
 #include "runtime/task.h"
 
 weir_status worker_task_loop(task *t, weir_error *err) {
-    while (!runtime_stopping(t->rt)) {
+    while (!context_stopping(t->cx)) {
         weir_status status = WEIR_OK;
         if (chain_parked(t->chain)) {
             status = chain_resume(t->chain, err);
