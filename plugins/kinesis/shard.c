@@ -314,7 +314,8 @@ static void drop_page(shard *s) {
  *                     and asked for again when there is room for what is then expected
  *   page used up      the buffer belongs to the batches alone
  *
- * One answer may be here whatever the budget says, or a small budget would stop all reading. */
+ * A call that is alone may have its answer whatever the budget says, or a small budget would stop
+ * all reading. */
 
 static bool reserve_answer(shard *s) {
     kinesis *k = s->owner;
@@ -328,18 +329,18 @@ static char *body_alloc(void *opaque, uint64_t size, uint64_t *capacity) {
     shard *s = opaque;
     kinesis *k = s->owner;
     const weir_api *api = weir_api_of(k->ctx);
-    uint32_t others = k->bodies - (s->has_body ? 1 : 0);
+    bool alone = k->reading == 1 && k->bodies == (s->has_body ? 1 : 0);
     if (size > s->reserved) {
         uint64_t more = size - s->reserved;
         weir_status status = api->memory.reserve(k->ctx, more);
         if (status == WEIR_OK) s->reserved += more;
-        if (status == WEIR_E_NOMEM && others > 0) {
+        if (status == WEIR_E_NOMEM && !alone) {
             s->expected = size;
             return NULL;
         }
     }
+    return_reserved(s); /* first, so that the same bytes never count twice */
     char *body = api->batch.segment_alloc(k->ctx, size, capacity);
-    return_reserved(s);
     if (body && !s->has_body) {
         s->has_body = true;
         k->bodies++;
