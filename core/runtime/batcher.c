@@ -49,6 +49,8 @@ struct batcher {
     map *groups_by_key;
     group *groups;
     uint32_t next_group;
+    uint32_t *free_ids; /* of groups that were forgotten: ids stay dense, sinks may index by them */
+    uint32_t free_count, free_cap;
     uint64_t records, bytes; /* queued or under way */
     uint64_t works;          /* that came in so far */
     uint32_t under_way;
@@ -155,7 +157,20 @@ static void free_runs(batcher *b, run *u) {
     }
 }
 
+/* Without memory the id is lost, and the next group gets a new one. */
+static void give_id_back(batcher *b, uint32_t id) {
+    if (b->free_count == b->free_cap) {
+        uint32_t cap = b->free_cap == 0 ? 16 : b->free_cap * 2;
+        uint32_t *ids = realloc(b->free_ids, cap * sizeof *ids);
+        if (ids == NULL) return;
+        b->free_ids = ids;
+        b->free_cap = cap;
+    }
+    b->free_ids[b->free_count++] = id;
+}
+
 static void group_free(batcher *b, group *g) {
+    give_id_back(b, g->id);
     free_runs(b, g->first);
     free_runs(b, g->retry);
     map_remove(b->groups_by_key, g->key);
@@ -186,6 +201,7 @@ void batcher_free(batcher *b) {
         b->spare_runs = u->next;
         free(u);
     }
+    free(b->free_ids);
     template_set_free(&b->templates);
     map_free(b->groups_by_key);
     error_free(b->why);
@@ -206,7 +222,7 @@ static group *group_find(batcher *b, weir_str key) {
     if (g == NULL || text == NULL) goto no_memory;
     memcpy(text, key.ptr, key.len);
     g->key = str_make(text, key.len);
-    g->id = b->next_group++;
+    g->id = b->free_count > 0 ? b->free_ids[--b->free_count] : b->next_group++;
     g->window = b->limits.in_flight;
     if (!map_put(b->groups_by_key, g->key, g)) goto no_memory;
     g->next = b->groups;
@@ -368,6 +384,10 @@ weir_status batcher_add(batcher *b, const weir_batch *batch, prepared *p, weir_e
 
 bool batcher_room(const batcher *b) {
     return b->records < b->node->batch.buffered && b->bytes < b->stage->buffered_bytes;
+}
+
+bool batcher_blocked(const batcher *b) {
+    return b->blocked;
 }
 
 bool batcher_idle(const batcher *b) {

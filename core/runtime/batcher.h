@@ -36,6 +36,9 @@ bool batcher_room(const batcher *b);
 /* Handles completions and writes what may be written now. With `cut`, nothing lingers. An error
  * fails the pipeline. [task] */
 weir_status batcher_pump(batcher *b, bool cut, weir_error *err);
+/* The sink answered AGAIN: nothing to write before a wake or its drive; the next pump asks again.
+ */
+bool batcher_blocked(const batcher *b);
 /* When pump has something to do of its own accord: a retry, a linger. INT64_MAX = never. */
 int64_t batcher_next_ns(const batcher *b);
 /* Nothing queued, nothing under way. */

@@ -14,6 +14,20 @@
 /* How long a flush may take before it is asked for again. */
 #define FLUSH_TIMEOUT_NS (60 * CLOCK_NS_PER_S)
 
+/* What the manifest's `batch` says narrows what the component declares. */
+static void narrow(weir_limits *limits, const batch_spec *spec) {
+    if (spec->records > 0 &&
+        (limits->request_records == 0 || spec->records < limits->request_records)) {
+        limits->request_records = spec->records;
+    }
+    if (spec->bytes > 0 && (limits->request_bytes == 0 || spec->bytes < limits->request_bytes)) {
+        limits->request_bytes = spec->bytes;
+    }
+    if (spec->in_flight > 0 && (limits->in_flight == 0 || spec->in_flight < limits->in_flight)) {
+        limits->in_flight = spec->in_flight;
+    }
+}
+
 weir_status sink_task_open(task *t, weir_error *err) {
     const node *n = t->stage->node;
     const note_limits *declared = &t->main->bound->note->limits;
@@ -23,6 +37,7 @@ weir_status sink_task_open(task *t, weir_error *err) {
                               .record_bytes = declared->record_bytes,
                               .record_overhead = declared->record_overhead,
                               .in_flight = declared->in_flight};
+    narrow(&t->limits, &n->batch);
     weir_open args = {.deadline_ns = clock_mono_ns(&clock_system) + OPEN_TIMEOUT_NS,
                       .limits = &t->limits};
     weir_status status = instance_open(t->main, WEIR_ROLE_TASK, &args, err);
@@ -120,6 +135,7 @@ static weir_status take_items(task *t, weir_error *err) {
         if (status != WEIR_OK) return status;
         /* Written at once while the sink is idle: what gathers meanwhile becomes larger requests.
          */
+        if (batcher_blocked(t->batcher)) continue;
         status = batcher_pump(t->batcher, false, err);
         if (status != WEIR_OK) return status;
     }
@@ -210,10 +226,14 @@ static weir_status flush_all(task *t, weir_error *err) {
 weir_status sink_task_loop(task *t, weir_error *err) {
     weir_status status = WEIR_OK;
     while (!context_stopping(t->cx)) {
-        status = take_items(t, err);
-        if (status != WEIR_OK) return status;
+        /* Once a turn the sink is asked whatever it answered before: there was a wake or its drive
+         * in between. */
+        status = batcher_pump(t->batcher, task_inlets_ended(t), err);
+        if (status == WEIR_OK) status = take_items(t, err);
         bool ended = task_inlets_ended(t);
-        status = batcher_pump(t->batcher, ended, err);
+        if (status == WEIR_OK && ended && !batcher_blocked(t->batcher)) {
+            status = batcher_pump(t->batcher, true, err);
+        }
         if (status != WEIR_OK) return status;
         task_flush_outlets(t);
         if (ended && batcher_idle(t->batcher)) break;
