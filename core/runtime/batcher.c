@@ -1,4 +1,4 @@
-#include "runtime/batcher.h"
+#include "runtime/batcher_private.h"
 
 #include <stdlib.h>
 #include <string.h>
@@ -8,62 +8,13 @@
 #include "base/log.h"
 #include "base/map.h"
 #include "base/str.h"
-#include "runtime/request.h"
 
 /* A sink that lets a token's deadline pass by this much without a word is at fault. */
 #define OVERDUE_NS (30 * CLOCK_NS_PER_S)
-/* The longest pause a sink may ask for: more is a mistake, and would overflow. */
-#define RETRY_AFTER_MAX_MS INT64_C(86400000)
 /* A group without records is forgotten after this long: paths by the hour would pile up. */
 #define GROUP_IDLE_NS (60 * CLOCK_NS_PER_S)
 /* Tokens: slot index in the low bits, a serial number above, so that none is ever reused soon. */
 #define TOKEN_SLOT_BITS 20
-
-typedef struct group {
-    struct group *next;
-    weir_str key;
-    uint32_t id;
-    run *first, *last; /* fresh runs, in order */
-    run *retry;        /* failed runs: by time, of an ordered sink by arrival */
-    uint32_t in_flight;
-    double window; /* how many may be under way: AIMD */
-    uint64_t queued_records, queued_bytes;
-    int64_t oldest_ns; /* when the head of the queue came in */
-    int64_t idle_since_ns;
-    int64_t slowed_ns; /* last halving */
-} group;
-
-struct batcher {
-    const plan_stage *stage;
-    const node *node;
-    instance *sink;
-    weir_limits limits;
-    failures *failures;
-    counters *counters;
-    template_set templates;
-    bool ordered;  /* one request at a time: a retry holds back what follows */
-    bool buffered; /* the sink copies: outside in-flight adaption */
-    bool headers, meta;
-    uint32_t max_records;
-    uint64_t max_bytes;
-    map *groups_by_key;
-    group *groups;
-    uint32_t next_group;
-    uint32_t *free_ids; /* of groups that were forgotten: ids stay dense, sinks may index by them */
-    uint32_t free_count, free_cap;
-    uint64_t records, bytes; /* queued or under way */
-    uint64_t works;          /* that came in so far */
-    uint32_t under_way;
-    request **slots; /* by token; NULL = free */
-    uint32_t slot_count, slot_cap;
-    uint64_t serial;
-    request *spare;
-    run *spare_runs;
-    int64_t blocked_ns; /* the sink answered AGAIN: not before a wake or this time */
-    bool blocked;
-    uint64_t retries_logged;
-    weir_error *why;
-};
 
 static weir_status template_column(instance *i, const weir_request *r, const char *key,
                                    const char *entry, const weir_column **out);
@@ -112,7 +63,7 @@ batcher *batcher_new(const plan_stage *stage, instance *sink, const weir_limits 
 
 /* ---- runs ---- */
 
-static run *run_new(batcher *b, work *w, uint32_t first, uint32_t count) {
+run *batcher_run_new(batcher *b, work *w, uint32_t first, uint32_t count) {
     run *u = b->spare_runs;
     if (u != NULL) {
         b->spare_runs = u->next;
@@ -131,7 +82,7 @@ static void run_free(batcher *b, run *u) {
     b->spare_runs = u;
 }
 
-static uint64_t run_bytes(const batcher *b, const run *u) {
+uint64_t batcher_run_bytes(const batcher *b, const run *u) {
     const weir_rows *rows = u->work->batch->rows;
     uint64_t overhead = (uint64_t)b->limits.record_overhead * u->count;
     if (u->first == 0 && u->count == rows->count) return rows->value_bytes + overhead;
@@ -141,7 +92,7 @@ static uint64_t run_bytes(const batcher *b, const run *u) {
 }
 
 /* What records of a batch count against the byte bound of the queue. */
-static uint64_t weight(const work *w, uint32_t first, uint32_t records) {
+uint64_t batcher_weight(const work *w, uint32_t first, uint32_t records) {
     const weir_rows *rows = w->batch->rows;
     if (first == 0 && records == rows->count) return channel_batch_weight(w->batch);
     uint64_t sum = UINT64_C(16) * records;
@@ -149,7 +100,7 @@ static uint64_t weight(const work *w, uint32_t first, uint32_t records) {
     return sum;
 }
 
-static void free_runs(batcher *b, run *u) {
+void batcher_runs_free(batcher *b, run *u) {
     while (u != NULL) {
         run *next = u->next;
         run_free(b, u);
@@ -171,8 +122,8 @@ static void give_id_back(batcher *b, uint32_t id) {
 
 static void group_free(batcher *b, group *g) {
     give_id_back(b, g->id);
-    free_runs(b, g->first);
-    free_runs(b, g->retry);
+    batcher_runs_free(b, g->first);
+    batcher_runs_free(b, g->retry);
     map_remove(b->groups_by_key, g->key);
     free((char *)(uintptr_t)g->key.ptr);
     free(g);
@@ -182,7 +133,7 @@ void batcher_free(batcher *b) {
     if (b == NULL) return;
     for (uint32_t s = 0; s < b->slot_count; s++) {
         if (b->slots[s] == NULL) continue;
-        free_runs(b, b->slots[s]->runs);
+        batcher_runs_free(b, b->slots[s]->runs);
         request_free(b->slots[s]);
     }
     free(b->slots);
@@ -245,28 +196,7 @@ static void group_push(batcher *b, group *g, run *u) {
     }
     g->last = u;
     g->queued_records += u->count;
-    g->queued_bytes += run_bytes(b, u);
-}
-
-/* Order of arrival. */
-static bool comes_before(const run *a, const run *b) {
-    return a->work->serial != b->work->serial ? a->work->serial < b->work->serial
-                                              : a->first < b->first;
-}
-
-/* Retries stand by time, those of equal time in order of failing. Those of an ordered sink stand as
- * they arrived: when the first of several records that are sent one by one must wait longer, those
- * behind it must wait too. */
-static void group_retry(batcher *b, group *g, run *u) {
-    run **at = &g->retry;
-    while (*at != NULL &&
-           (b->ordered ? comes_before(*at, u) : (*at)->not_before_ns <= u->not_before_ns)) {
-        at = &(*at)->next;
-    }
-    u->next = *at;
-    *at = u;
-    g->queued_records += u->count;
-    g->queued_bytes += run_bytes(b, u);
+    g->queued_bytes += batcher_run_bytes(b, u);
 }
 
 /* The grouping texts of one row, joined with NUL bytes. */
@@ -298,7 +228,7 @@ static weir_status add_grouped(batcher *b, work *w, weir_error *err) {
             status = error_set(err, WEIR_E_NOMEM, 0, "out of memory for a group of records");
             break;
         }
-        group_push(b, g, run_new(b, w, first, end - first));
+        group_push(b, g, batcher_run_new(b, w, first, end - first));
         first = end;
     }
     buf_free(&key);
@@ -375,7 +305,7 @@ weir_status batcher_add(batcher *b, const weir_batch *batch, prepared *p, weir_e
         if (g == NULL) {
             status = error_set(err, WEIR_E_NOMEM, 0, "out of memory");
         } else {
-            group_push(b, g, run_new(b, w, 0, batch->rows->count));
+            group_push(b, g, batcher_run_new(b, w, 0, batch->rows->count));
         }
     }
     work_release(w);
@@ -421,7 +351,7 @@ static void take_runs(batcher *b, group *g, run **queue, request *r, int64_t now
         run *u = *queue;
         if (u->not_before_ns > now) break;
         if (u->alone && r->records > 0) break;
-        uint64_t bytes = run_bytes(b, u);
+        uint64_t bytes = batcher_run_bytes(b, u);
         uint32_t fits = u->count;
         if (u->alone) fits = 1;
         if (fits > b->max_records - r->records) fits = b->max_records - r->records;
@@ -441,7 +371,7 @@ static void take_runs(batcher *b, group *g, run **queue, request *r, int64_t now
         if (fits == 0) break;
         run *taken = u;
         if (fits < u->count) {
-            taken = run_new(b, u->work, u->first, fits);
+            taken = batcher_run_new(b, u->work, u->first, fits);
             taken->attempts = u->attempts;
             taken->alone = u->alone;
             u->first += fits;
@@ -470,7 +400,7 @@ static request *request_take(batcher *b) {
     return request_new();
 }
 
-static void request_give(batcher *b, request *r) {
+void batcher_request_give(batcher *b, request *r) {
     request_reset(r);
     r->next = b->spare;
     b->spare = r;
@@ -481,7 +411,7 @@ static void put_back(batcher *b, group *g, run **queue, run *first) {
     run *last = NULL;
     for (run *u = first; u != NULL; u = u->next) {
         g->queued_records += u->count;
-        g->queued_bytes += run_bytes(b, u);
+        g->queued_bytes += batcher_run_bytes(b, u);
         last = u;
     }
     if (last == NULL) return;
@@ -512,7 +442,7 @@ static request *slot_of(batcher *b, uint64_t token) {
                                                                                    : NULL;
 }
 
-static void slot_clear(batcher *b, const request *r) {
+void batcher_slot_clear(batcher *b, const request *r) {
     uint64_t s = r->token & ((1u << TOKEN_SLOT_BITS) - 1);
     if (b->slots[s] == r) b->slots[s] = NULL;
 }
@@ -527,7 +457,7 @@ static run *cut_runs(batcher *b, request *r, uint32_t taken) {
     }
     run *rest = *at;
     if (rest != NULL && left > 0) {
-        run *head = run_new(b, rest->work, rest->first, left);
+        run *head = batcher_run_new(b, rest->work, rest->first, left);
         head->attempts = rest->attempts;
         head->alone = rest->alone;
         rest->first += left;
@@ -540,8 +470,6 @@ static run *cut_runs(batcher *b, request *r, uint32_t taken) {
     return rest;
 }
 
-static weir_status settle(batcher *b, request *r, const completion *c, weir_error *err);
-
 /* Gathers one request out of `queue` and writes it. `*progress` tells whether anything moved. */
 static weir_status write_one(batcher *b, group *g, run **queue, int64_t now, bool *progress,
                              weir_error *err) {
@@ -552,12 +480,12 @@ static weir_status write_one(batcher *b, group *g, run **queue, int64_t now, boo
     r->group = g;
     r->abi.group = g->id;
     if (r->records == 0) {
-        request_give(b, r);
+        batcher_request_give(b, r);
         return WEIR_OK;
     }
     if (request_gather(r, b->headers, b->meta) != WEIR_OK || slot_for(b, r) != WEIR_OK) {
         put_back(b, g, queue, r->runs);
-        request_give(b, r);
+        batcher_request_give(b, r);
         return error_set(err, WEIR_E_NOMEM, 0, "out of memory for a request");
     }
     r->deadline_ns = now + b->node->retry.timeout_ns;
@@ -575,11 +503,11 @@ static weir_status write_one(batcher *b, group *g, run **queue, int64_t now, boo
                          args.taken, r->records);
     }
     if (status != WEIR_OK || args.taken == 0) {
-        slot_clear(b, r);
+        batcher_slot_clear(b, r);
         if (status == WEIR_OK || status == WEIR_AGAIN) {
             b->blocked = true;
             put_back(b, g, queue, r->runs);
-            request_give(b, r);
+            batcher_request_give(b, r);
             return WEIR_OK;
         }
         /* The request as a whole failed without a token: judge it like a completion. */
@@ -589,7 +517,7 @@ static weir_status write_one(batcher *b, group *g, run **queue, int64_t now, boo
         b->under_way++;
         g->in_flight++;
         *progress = true;
-        status = settle(b, r, &c, err);
+        status = batcher_settle(b, r, &c, err);
         error_free(copy);
         return status;
     }
@@ -601,224 +529,6 @@ static weir_status write_one(batcher *b, group *g, run **queue, int64_t now, boo
 }
 
 /* ---- completions ---- */
-
-typedef enum { VERDICT_RETRY, VERDICT_RECORD, VERDICT_FATAL } verdict;
-
-static verdict judge(weir_status status, const weir_error *error) {
-    uint32_t flags = error != NULL ? error_flags(error) : 0;
-    if ((flags & (WEIR_ERR_FATAL | WEIR_ERR_CONFIG)) != 0) return VERDICT_FATAL;
-    if ((flags & WEIR_ERR_PER_RECORD) != 0) return VERDICT_RECORD;
-    if ((flags & WEIR_ERR_RETRYABLE) != 0) return VERDICT_RETRY;
-    switch (status) {
-    case WEIR_E_IO:
-    case WEIR_E_TIMEOUT:
-    case WEIR_E_THROTTLED:
-        return VERDICT_RETRY;
-    case WEIR_E_DATA:
-    case WEIR_E_TOO_LARGE:
-        return VERDICT_RECORD;
-    default:
-        return VERDICT_FATAL;
-    }
-}
-
-/* Full jitter: anywhere between nothing and the exponential ceiling. */
-static int64_t backoff_ns(batcher *b, uint32_t attempt, int64_t floor_ms) {
-    const retry_spec *retry = &b->node->retry;
-    int64_t ceiling = retry->base_ns;
-    for (uint32_t a = 1; a < attempt && ceiling < retry->max_ns; a++) ceiling *= 2;
-    if (ceiling > retry->max_ns) ceiling = retry->max_ns;
-    int64_t wait = ceiling;
-    if (retry->jitter) {
-        weir_ctx *ctx = &b->sink->head.abi;
-        const weir_host_random *random = ctx->host->get_extension(ctx->host, WEIR_HOST_RANDOM);
-        wait = (int64_t)((double)(random->u64(ctx) >> 11) * 0x1p-53 * (double)ceiling);
-    }
-    if (floor_ms > RETRY_AFTER_MAX_MS) floor_ms = RETRY_AFTER_MAX_MS;
-    int64_t floor = floor_ms > 0 ? floor_ms * CLOCK_NS_PER_MS : 0;
-    return wait < floor ? floor : wait;
-}
-
-static void log_retry(batcher *b, weir_status status, const weir_error *error, uint32_t records,
-                      uint32_t attempt) {
-    b->retries_logged++;
-    if (b->retries_logged > 3 && (b->retries_logged & (b->retries_logged - 1)) != 0) return;
-    buf text;
-    buf_init(&text, 4096);
-    if (error != NULL) {
-        error_format(error, &text);
-    } else {
-        buf_append_z(&text, error_status_name(status));
-    }
-    log_write(WEIR_LOG_WARN, b->sink->component, "%s: trying %u records again (attempt %u): %.*s",
-              b->sink->where, records, attempt + 1, STR_FMT(buf_str(&text)));
-    buf_free(&text);
-}
-
-/* Puts records that are to be written again back into their group. */
-static void requeue(batcher *b, group *g, const run *u, uint32_t first, uint32_t records,
-                    uint32_t attempts, bool alone, int64_t not_before_ns) {
-    run *again = run_new(b, u->work, first, records);
-    again->attempts = attempts;
-    again->alone = alone;
-    again->not_before_ns = not_before_ns;
-    b->bytes += weight(u->work, first, records);
-    group_retry(b, g, again);
-}
-
-/* Decides over records [first, first + count_) of one run that failed. `again_ns` is when a retry
- * may be written: the same for all records of a request, so that their order stays. */
-static weir_status settle_run(batcher *b, group *g, const run *u, uint32_t first, uint32_t count_,
-                              weir_status status, const weir_error *error, int64_t again_ns,
-                              bool whole, weir_error *err) {
-    verdict v = judge(status, error);
-    uint32_t attempts = u->attempts + 1;
-    if (v == VERDICT_FATAL) {
-        if (error != NULL) {
-            error_copy(err, error);
-        } else {
-            error_set(err, status, WEIR_ERR_FATAL, "the sink refused a request: %s",
-                      error_status_name(status));
-        }
-        error_prefix(err, "%s", b->sink->where);
-        return error_status(err);
-    }
-    if (v == VERDICT_RETRY && attempts < b->node->retry.attempts) {
-        requeue(b, g, u, first, count_, attempts, u->alone, again_ns);
-        count(&b->counters->retried, count_);
-        log_retry(b, status, error, count_, attempts);
-        return WEIR_OK;
-    }
-    if (v == VERDICT_RECORD && whole && count_ > 0 && !u->alone) {
-        /* Refused as a whole because of some record: send each by itself to find which. */
-        requeue(b, g, u, first, count_, u->attempts, true, 0);
-        return WEIR_OK;
-    }
-    if (error == NULL) {
-        error_clear(b->why);
-        error_set(b->why, status, 0, "the sink refused the record: %s", error_status_name(status));
-        error = b->why;
-    }
-    for (uint32_t i = first; i < first + count_; i++) {
-        weir_status s = failures_record(b->failures, u->work->batch, i, error, attempts, err);
-        if (s != WEIR_OK) return s;
-    }
-    b->records -= count_;
-    return WEIR_OK;
-}
-
-static void adapt(batcher *b, group *g, bool throttled, int64_t now) {
-    if (b->buffered) return;
-    if (throttled) {
-        /* Once a round: requests that were under way together are throttled together. */
-        if (now - g->slowed_ns > b->node->retry.base_ns) {
-            g->window = g->window / 2 < 1 ? 1 : g->window / 2;
-            g->slowed_ns = now;
-        }
-    } else if (g->window < b->limits.in_flight) {
-        g->window += 1 / g->window;
-    }
-}
-
-/* A result that names a record twice, or one that there is not, would have records settled twice or
- * never: such a plugin cannot be worked with. */
-static weir_status check_result(const batcher *b, const request *r, const completion *c,
-                                weir_error *err) {
-    if (c->malformed) {
-        return error_set(err, WEIR_E_INTERNAL, WEIR_ERR_FATAL,
-                         "%s: a result says that records failed, but not which or why: a fault of "
-                         "the plugin",
-                         b->sink->where);
-    }
-    for (uint32_t f = 0; f < c->failed_count; f++) {
-        if (c->failed_index[f] >= r->records) {
-            return error_set(err, WEIR_E_INTERNAL, WEIR_ERR_FATAL,
-                             "%s: a result names record %u of %u: a fault of the plugin",
-                             b->sink->where, c->failed_index[f], r->records);
-        }
-        if (f > 0 && c->failed_index[f] <= c->failed_index[f - 1]) {
-            return error_set(err, WEIR_E_INTERNAL, WEIR_ERR_FATAL,
-                             "%s: a result names record %u behind record %u: a fault of the plugin",
-                             b->sink->where, c->failed_index[f], c->failed_index[f - 1]);
-        }
-        if (c->failed_status[f] >= WEIR_OK) {
-            return error_set(err, WEIR_E_INTERNAL, WEIR_ERR_FATAL,
-                             "%s: a result names record %u as failed with status %d: a fault of "
-                             "the plugin",
-                             b->sink->where, c->failed_index[f], (int)c->failed_status[f]);
-        }
-    }
-    return WEIR_OK;
-}
-
-static weir_status settle_failed_rows(batcher *b, request *r, const completion *c, int64_t again_ns,
-                                      weir_error *err) {
-    for (uint32_t f = 0; f < c->failed_count; f++) {
-        uint32_t row;
-        const run *u = request_row(r, c->failed_index[f], &row);
-        const weir_error *e =
-            c->failed_error[f] < c->error_count ? c->errors[c->failed_error[f]] : c->error;
-        weir_status s =
-            settle_run(b, r->group, u, row, 1, c->failed_status[f], e, again_ns, false, err);
-        if (s != WEIR_OK) return s;
-    }
-    return WEIR_OK;
-}
-
-/* How long the sink asks to wait: in the result, or as a detail of its error, which is all that an
- * error returned by write can say. */
-static int64_t retry_after_ms(const completion *c) {
-    int64_t ms;
-    if (c->retry_after_ms > 0) return c->retry_after_ms;
-    return str_to_i64(error_get_detail(c->error, WEIR_DETAIL_RETRY_AFTER_MS), &ms) ? ms : 0;
-}
-
-/* A request has come back: counts, retries, gives up. Consumes the request. */
-static weir_status settle(batcher *b, request *r, const completion *c, weir_error *err) {
-    group *g = r->group;
-    weir_status fault = check_result(b, r, c, err);
-    if (fault != WEIR_OK) return fault; /* the request stays where it is: the pipeline ends */
-    int64_t now = clock_mono_ns(&clock_system);
-    bool throttled = c->status == WEIR_E_THROTTLED;
-    weir_status status = WEIR_OK;
-    uint32_t failed = c->failed_count;
-    uint64_t bytes = 0;
-    for (const run *u = r->runs; u != NULL; u = u->next) {
-        uint64_t w = weight(u->work, u->first, u->count);
-        b->bytes -= w;
-        bytes += w - UINT64_C(16) * u->count;
-    }
-    for (uint32_t f = 0; f < c->failed_count; f++) {
-        if (c->failed_status[f] == WEIR_E_THROTTLED) throttled = true;
-        bytes -= r->rows.value_len[c->failed_index[f]];
-    }
-    g->in_flight--;
-    b->under_way--;
-    b->blocked = false;
-    slot_clear(b, r);
-    adapt(b, g, throttled, now);
-    int64_t again_ns = 0;
-    if (failed > 0 || c->status != WEIR_OK) {
-        again_ns = now + backoff_ns(b, r->abi.attempt + 1, retry_after_ms(c));
-    }
-    if (failed > 0) {
-        status = settle_failed_rows(b, r, c, again_ns, err);
-    } else if (c->status != WEIR_OK) {
-        failed = r->records;
-        bytes = 0;
-        for (const run *u = r->runs; u != NULL && status == WEIR_OK; u = u->next) {
-            status = settle_run(b, g, u, u->first, u->count, c->status, c->error, again_ns,
-                                r->records > 1, err);
-        }
-    }
-    b->records -= r->records - failed;
-    count(&b->counters->records_out, r->records - failed);
-    count(&b->counters->bytes_out, bytes);
-    free_runs(b, r->runs);
-    request_give(b, r);
-    if (status == WEIR_OK) status = failures_flush(b->failures, err);
-    return status;
-}
 
 static weir_status take_completions(batcher *b, bool *progress, weir_error *err) {
     weir_status status = WEIR_OK;
@@ -832,7 +542,7 @@ static weir_status take_completions(batcher *b, bool *progress, weir_error *err)
                       b->sink->where, (unsigned long long)c->token);
         } else if (status == WEIR_OK) {
             *progress = true;
-            status = settle(b, r, c, err);
+            status = batcher_settle(b, r, c, err);
         }
         completion_free(c);
         c = next;

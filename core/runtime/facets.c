@@ -46,6 +46,8 @@ static bool retry_word(const node *n, const char *key, int64_t *out) {
         *out = r->max_ns;
     } else if (strcmp(key, "retry.timeout") == 0) {
         *out = r->timeout_ns;
+    } else if (strcmp(key, "retry.jitter") == 0) {
+        *out = r->jitter ? 1 : 0;
     } else {
         return false;
     }

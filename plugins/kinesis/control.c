@@ -96,8 +96,7 @@ static weir_status update(kinesis *k, weir_enumerate *args, bool first) {
                 weir_log(k->ctx, WEIR_LOG_WARN,
                          "cannot list the shards of %s at present (failure %lld)",
                          k->options.streams[i].name, (long long)fails);
-            delay = weir_aws_backoff_ns(k->ctx, fails < 1000 ? (uint32_t)fails : 1000,
-                                        k->options.retry_base_ns, k->options.retry_max_ns);
+            delay = options_backoff_ns(k->ctx, &k->options, fails < 1000 ? (uint32_t)fails : 1000);
             if (now + delay < next) next = now + delay;
             missed = true;
             status = WEIR_OK;

@@ -106,6 +106,7 @@ typedef struct kinesis_options {
     bool adaptive, parent_first;
     /* The node's `retry`: of one call in a row, before the source gives up; delay; one request. */
     int64_t attempts, retry_base_ns, retry_max_ns;
+    bool jitter; /* delays are spread over [0, delay] */
     uint32_t timeout_ms;
 } kinesis_options;
 
@@ -164,6 +165,8 @@ extern const weir_source_ops kinesis_source_ops;
 /* ---- options.c ---- */
 weir_status options_read(weir_ctx *ctx, kinesis_options *out, weir_error *error);
 void options_free(weir_ctx *ctx, kinesis_options *o);
+/* How long to wait after this many failures in a row, as the node's `retry` says. */
+int64_t options_backoff_ns(weir_ctx *ctx, const kinesis_options *o, uint32_t failures);
 /* The id of a shard's split: with several streams it begins with the stream's name. */
 void split_id(const kinesis *k, const stream_ref *stream, const char *shard_id, char out[256]);
 

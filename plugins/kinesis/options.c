@@ -53,6 +53,13 @@ void split_id(const kinesis *k, const stream_ref *stream, const char *shard_id, 
         snprintf(out, 256, "%s", shard_id);
 }
 
+int64_t options_backoff_ns(weir_ctx *ctx, const kinesis_options *o, uint32_t failures) {
+    if (o->jitter) return weir_aws_backoff_ns(ctx, failures, o->retry_base_ns, o->retry_max_ns);
+    int64_t delay = o->retry_base_ns;
+    for (uint32_t f = 1; f < failures && delay < o->retry_max_ns; f++) delay *= 2;
+    return delay < o->retry_max_ns ? delay : o->retry_max_ns;
+}
+
 static weir_status read_streams(weir_ctx *ctx, kinesis_options *o, weir_error *error) {
     bool many = weir_opt_is_set(ctx, "streams");
     const char *key = many ? "streams" : "stream";
@@ -96,6 +103,9 @@ static void read_retry(weir_ctx *ctx, kinesis_options *o) {
     o->retry_base_ns = weir_opt_i64(ctx, "retry.base");
     o->retry_max_ns = weir_opt_i64(ctx, "retry.max");
     int64_t timeout_ns = weir_opt_i64(ctx, "retry.timeout");
+    int64_t jitter;
+    o->jitter =
+        weir_api_of(ctx)->config.get_i64(ctx, "retry.jitter", &jitter) != WEIR_OK || jitter != 0;
     if (o->attempts <= 0) o->attempts = INT64_MAX;
     if (o->retry_base_ns <= 0) o->retry_base_ns = 300 * KINESIS_MS;
     if (o->retry_max_ns <= 0) o->retry_max_ns = 20000 * KINESIS_MS;

@@ -112,9 +112,7 @@ void shard_page_broken(shard *s) {
                              s->rejections, g->fault);
         return;
     }
-    s->next_ns =
-        weir_mono_ns(k->ctx) + weir_aws_backoff_ns(k->ctx, s->rejections, k->options.retry_base_ns,
-                                                   k->options.retry_max_ns);
+    s->next_ns = weir_mono_ns(k->ctx) + options_backoff_ns(k->ctx, &k->options, s->rejections);
 }
 
 void shard_reread(shard *s) {
@@ -492,8 +490,7 @@ static void back_off(shard *s, const weir_aws_response *r, const char *operation
         give_up(s, r, operation);
         return;
     }
-    int64_t delay =
-        weir_aws_backoff_ns(k->ctx, s->failures, k->options.retry_base_ns, k->options.retry_max_ns);
+    int64_t delay = options_backoff_ns(k->ctx, &k->options, s->failures);
     if (r->retry_after_ms > 0 && delay < r->retry_after_ms * KINESIS_MS)
         delay = r->retry_after_ms * KINESIS_MS;
     s->state = again;

@@ -21,8 +21,9 @@ extern "C" {
  * defaults filled in, as plugin.json declares them. Keys are dotted paths ("roll.size"). A key that
  * is not declared is WEIR_E_NOT_FOUND, as is an option without value and default. Strings live as
  * long as the instance. A serde sees the keys of the node's `format`. The node's `retry` can be
- * read with get_i64 as "retry.attempts" (INT64_MAX = unlimited), "retry.base", "retry.max" and
- * "retry.timeout" (nanoseconds), by sources that repeat calls of their own.
+ * read with get_i64 as "retry.attempts" (INT64_MAX = unlimited), "retry.base", "retry.max",
+ * "retry.timeout" (nanoseconds) and "retry.jitter" (1 = full, 0 = none), by sources that repeat
+ * calls of their own.
  */
 typedef struct weir_host_config {
     uint32_t struct_size;

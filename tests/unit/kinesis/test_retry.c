@@ -213,6 +213,14 @@ static void later_looks_for_shards(void **state) {
     test_free(r);
 }
 
+static void without_jitter_delays_double_up_to_the_ceiling(void **state) {
+    (void)state;
+    const kinesis_options o = {.retry_base_ns = 10, .retry_max_ns = 70, .jitter = false};
+    const int64_t expected[] = {10, 20, 40, 70, 70};
+    for (uint32_t n = 0; n < 5; n++)
+        assert_int_equal(options_backoff_ns(NULL, &o, n + 1), expected[n]);
+}
+
 int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(defaults_without_words),
@@ -225,6 +233,7 @@ int main(void) {
         cmocka_unit_test(a_request_has_its_time),
         cmocka_unit_test(the_first_look_for_shards),
         cmocka_unit_test(later_looks_for_shards),
+        cmocka_unit_test(without_jitter_delays_double_up_to_the_ceiling),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
