@@ -108,30 +108,39 @@ char *std_path_join(weir_ctx *ctx, weir_str path) {
 }
 
 weir_status std_errno_status(int code, uint32_t *flags) {
-    *flags = 0;
     switch (code) {
-    case ENOENT:
-    case ENOTDIR:
-        return WEIR_E_NOT_FOUND;
-    case EACCES:
-    case EPERM:
-    case EROFS:
-        return WEIR_E_PERMISSION;
     case ENOMEM:
         *flags = WEIR_ERR_RETRYABLE;
         return WEIR_E_NOMEM;
     case ENOSPC:
     case EDQUOT:
-    case EFBIG:
-    case EMFILE:
-    case ENFILE:
     case EAGAIN:
     case EINTR:
+    case EIO:
+    case EMFILE:
+    case ENFILE:
     case ESTALE:
-    case ENXIO:
+    case EBUSY:
+    case ETIMEDOUT:
         *flags = WEIR_ERR_RETRYABLE;
         return WEIR_E_IO;
-    default:
+    case ENAMETOOLONG:
+    case ELOOP:
+        *flags = WEIR_ERR_PER_RECORD;
+        return WEIR_E_DATA;
+    case ENOENT: /* fatal to a sink, but a source may know that the file was there before */
+        *flags = 0;
+        return WEIR_E_NOT_FOUND;
+    case ENOTDIR:
+        *flags = WEIR_ERR_FATAL;
+        return WEIR_E_NOT_FOUND;
+    case EACCES:
+    case EPERM:
+    case EROFS:
+        *flags = WEIR_ERR_FATAL;
+        return WEIR_E_PERMISSION;
+    default: /* what is not known to pass by waiting must not be tried without end */
+        *flags = WEIR_ERR_FATAL;
         return WEIR_E_IO;
     }
 }

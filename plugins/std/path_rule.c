@@ -1,5 +1,6 @@
 #include "path_rule.h"
 
+#include <limits.h>
 #include <string.h>
 
 void path_rule_init(path_rule *rule, weir_str option) {
@@ -18,6 +19,7 @@ const char *path_rule_check(const path_rule *rule, weir_str path) {
     /* The component that the literal part ends in belongs to the record as well. */
     while (at > 0 && path.ptr[at - 1] != '/') at--;
     if (rule->literal_len >= path.len) return NULL; /* no placeholder, or all of them empty */
+    if (path.len >= PATH_MAX) return "the path is longer than 4095 bytes";
     while (at < path.len) {
         const char *slash = memchr(path.ptr + at, '/', (size_t)(path.len - at));
         uint64_t end = slash != NULL ? (uint64_t)(slash - path.ptr) : path.len;
@@ -26,6 +28,7 @@ const char *path_rule_check(const path_rule *rule, weir_str path) {
         if (len == 1 && path.ptr[at] == '.') return "the path has a component '.'";
         if (len == 2 && memcmp(path.ptr + at, "..", 2) == 0) return "the path has a component '..'";
         if (slash == NULL && path.ptr[at] == '.') return "the file name begins with a dot";
+        if (len > NAME_MAX) return "a component of the path is longer than 255 bytes";
         at = end + 1;
     }
     return NULL;

@@ -54,7 +54,9 @@ weir_status std_format_get(weir_ctx *ctx, uint32_t otherwise, weir_format *out, 
  * weir_alloc, NULL without memory. [any] */
 char *std_path_join(weir_ctx *ctx, weir_str path);
 
-/* The status that an errno of a file operation means, and error flags that go with it. */
+/* The status that an errno of a file operation means, and error flags that go with it: RETRYABLE
+ * only for what may pass by waiting, DATA with PER_RECORD for a path that no file can have (the
+ * caller knows whether a record made the path), FATAL for the rest. */
 weir_status std_errno_status(int code, uint32_t *flags);
 /* strerror without its shared buffer. */
 const char *std_strerror(int code, char *buffer, size_t size);

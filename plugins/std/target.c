@@ -40,6 +40,12 @@ static weir_status fail_errno(const target_rules *rules, weir_error *error, cons
     uint32_t flags;
     weir_status status = std_errno_status(code, &flags);
     if (status == WEIR_E_PERMISSION || status == WEIR_E_NOT_FOUND) flags |= WEIR_ERR_CONFIG;
+    if (status == WEIR_E_DATA && !rules->of_records) {
+        status = WEIR_E_INVALID_ARG;
+        flags = WEIR_ERR_CONFIG;
+    }
+    /* A FIFO: its reader may yet come, or come back. */
+    if (code == EPIPE || code == ENXIO) flags = WEIR_ERR_RETRYABLE;
     weir_fail(rules->ctx, error, status, flags, "cannot %s '%s': %s", what, path,
               std_strerror(code, text, sizeof text));
     if (code == ENOSPC || code == EDQUOT) {
@@ -275,8 +281,7 @@ static weir_status take_apart(const target_rules *rules, const target *t, naming
     /* 48 bytes are for the dot, the stamp, the task, the number. */
     if (dir_len + name_len + 64 >= sizeof out->dir ||
         name_len + rules->suffix.len + 48 > sizeof out->stem) {
-        return weir_fail(rules->ctx, error, WEIR_E_DATA, WEIR_ERR_PER_RECORD,
-                         "a path or file name is too long: '%.200s...'", t->path);
+        return fail_errno(rules, error, "write to", t->path, ENAMETOOLONG);
     }
     memcpy(out->dir, dir, dir_len);
     out->dir[dir_len] = '\0'; /* empty for the root folder: "/name" follows */
@@ -502,8 +507,7 @@ static weir_status start_file(const target_rules *rules, target *t, weir_error *
             return WEIR_OK;
         }
         if (code != EEXIST && code != ENOENT) {
-            fail_errno(rules, error, "create", hidden, code);
-            status = std_errno_status(code, &(uint32_t){0});
+            status = fail_errno(rules, error, "create", hidden, code);
         }
         weir_free(rules->ctx, hidden);
         weir_free(rules->ctx, final);

@@ -28,6 +28,7 @@ typedef struct target_rules {
     uint32_t framing;
     uint32_t instance;
     uint32_t parallelism;
+    bool of_records; /* records have a say in the path: one that cannot be is theirs to lose */
     bool numbered;   /* rolling was asked for: every name has its number */
     weir_str suffix; /* of generated names */
     char stamp[24];  /* of generated names: when the sink was opened */

@@ -1,4 +1,5 @@
 #include <dirent.h>
+#include <errno.h>
 #include <fcntl.h>
 #include <setjmp.h>
 #include <signal.h>
@@ -316,7 +317,7 @@ static void test_no_space(void **state) {
     write_values(self, values, 40, false);
     assert_int_equal(setrlimit(RLIMIT_FSIZE, &before), 0);
     assert_int_equal(host.result.status, WEIR_E_IO);
-    assert_true(host.result.flags & WEIR_ERR_RETRYABLE);
+    assert_true(host.result.flags & WEIR_ERR_FATAL); /* a limit does not pass by waiting */
     assert_true(strlen(host.result.hint) > 0);
     assert_int_equal(strlen(content(".a.txt")), 1000); /* whole records only */
     write_values(self, values, 40, false);             /* the retry */
@@ -421,6 +422,98 @@ static void test_length_framing(void **state) {
     fclose(f);
 }
 
+/* A path that no file can have costs the record that made it, and nobody else's. */
+static void test_path_of_a_record_too_long(void **state) {
+    static char component[310];
+    static char name[260];
+    const char *ptr[4] = {"tpo/a/x", component, "tpo/loop/x/y", name};
+    uint32_t len[4] = {7, 306, 12, 244};
+    weir_column column = {.struct_size = sizeof column, .encoding = WEIR_COLUMN_PLAIN};
+    weir_str values[4] = {STR("1"), STR("2"), STR("3"), STR("4")};
+    char link[128];
+    void *self;
+    (void)state;
+    memset(component, 'k', sizeof component);
+    memcpy(component, "tpo/", 4);
+    memcpy(component + 304, "/x", 2);
+    memset(name, 'n', sizeof name);
+    memcpy(name, "tpo/", 4); /* 240 bytes: nothing is left for a number */
+    self = open_sink("tpo/${.k}");
+    write_one(self, "0"); /* without a column of its own: makes no file */
+    snprintf(link, sizeof link, "%s/tpo", folder);
+    assert_int_equal(mkdir(link, 0777), 0);
+    snprintf(link, sizeof link, "%s/tpo/loop", folder);
+    assert_int_equal(symlink("loop", link), 0);
+    column.ptr = ptr;
+    column.len = len;
+    host.column = &column;
+    write_values(self, values, 4, false);
+    assert_int_equal(host.result.status, WEIR_OK);
+    assert_int_equal(host.result.failed_count, 3);
+    for (uint32_t i = 0; i < 3; i++) {
+        assert_int_equal(host.result.failed_index[i], i + 1);
+        assert_int_equal(host.result.failed_status[i], WEIR_E_DATA);
+    }
+    assert_true(host.result.flags & WEIR_ERR_PER_RECORD);
+    end(self, WEIR_CLOSE_DRAIN);
+    assert_string_equal(content("tpo/a/x"), "1\n");
+}
+
+/* The same in a path that the manifest alone makes: no record can be better, none is blamed. */
+static void test_path_of_the_manifest_too_long(void **state) {
+    static char path[310];
+    void *self;
+    (void)state;
+    memset(path, 'k', sizeof path - 1);
+    memcpy(path, "tpo/", 4);
+    memcpy(path + sizeof path - 3, "/x", 2);
+    self = open_sink(path);
+    write_one(self, "1");
+    assert_int_equal(host.result.status, WEIR_E_INVALID_ARG);
+    assert_true(host.result.flags & WEIR_ERR_CONFIG);
+    end(self, WEIR_CLOSE_DRAIN);
+}
+
+static void test_errno_classes(void **state) {
+    static const struct {
+        int code;
+        weir_status status;
+        uint32_t flags;
+    } cases[] = {
+        {ENOSPC, WEIR_E_IO, WEIR_ERR_RETRYABLE},
+        {EDQUOT, WEIR_E_IO, WEIR_ERR_RETRYABLE},
+        {EAGAIN, WEIR_E_IO, WEIR_ERR_RETRYABLE},
+        {EINTR, WEIR_E_IO, WEIR_ERR_RETRYABLE},
+        {EIO, WEIR_E_IO, WEIR_ERR_RETRYABLE},
+        {EMFILE, WEIR_E_IO, WEIR_ERR_RETRYABLE},
+        {ENFILE, WEIR_E_IO, WEIR_ERR_RETRYABLE},
+        {ESTALE, WEIR_E_IO, WEIR_ERR_RETRYABLE},
+        {EBUSY, WEIR_E_IO, WEIR_ERR_RETRYABLE},
+        {ETIMEDOUT, WEIR_E_IO, WEIR_ERR_RETRYABLE},
+        {ENOMEM, WEIR_E_NOMEM, WEIR_ERR_RETRYABLE},
+        {ENAMETOOLONG, WEIR_E_DATA, WEIR_ERR_PER_RECORD},
+        {ELOOP, WEIR_E_DATA, WEIR_ERR_PER_RECORD},
+        {ENOENT, WEIR_E_NOT_FOUND, 0},
+        {ENOTDIR, WEIR_E_NOT_FOUND, WEIR_ERR_FATAL},
+        {EACCES, WEIR_E_PERMISSION, WEIR_ERR_FATAL},
+        {EPERM, WEIR_E_PERMISSION, WEIR_ERR_FATAL},
+        {EROFS, WEIR_E_PERMISSION, WEIR_ERR_FATAL},
+        {EINVAL, WEIR_E_IO, WEIR_ERR_FATAL},
+        {EBADF, WEIR_E_IO, WEIR_ERR_FATAL},
+        {EISDIR, WEIR_E_IO, WEIR_ERR_FATAL},
+        {ENODEV, WEIR_E_IO, WEIR_ERR_FATAL},
+        {ENXIO, WEIR_E_IO, WEIR_ERR_FATAL},
+        {EFBIG, WEIR_E_IO, WEIR_ERR_FATAL},
+        {ENOTSUP, WEIR_E_IO, WEIR_ERR_FATAL}, /* one that nobody thought of */
+    };
+    (void)state;
+    for (size_t i = 0; i < sizeof cases / sizeof cases[0]; i++) {
+        uint32_t flags = UINT32_MAX;
+        assert_int_equal(std_errno_status(cases[i].code, &flags), cases[i].status);
+        assert_int_equal(flags, cases[i].flags);
+    }
+}
+
 static void test_folder_in_the_way(void **state) {
     void *self;
     char path[128];
@@ -484,7 +577,8 @@ int main(void) {
         CASE(test_no_space),        CASE(test_partial_failure),
         CASE(test_adopt),           CASE(test_two_writers),
         CASE(test_length_framing),  CASE(test_folder_in_the_way),
-        CASE(test_no_memory),
+        CASE(test_no_memory),       CASE(test_path_of_a_record_too_long),
+        CASE(test_errno_classes),   CASE(test_path_of_the_manifest_too_long),
     };
     ops = std_file_sink.ops;
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -51,7 +51,29 @@ static void test_cases(void **state) {
     }
 }
 
+/* The limits are those of the system, and hold for what records made only. */
+static void test_lengths(void **state) {
+    static char text[5000];
+    path_rule rule;
+    (void)state;
+    memset(text, 'k', sizeof text);
+    memcpy(text, "out/", 4);
+    text[4 + 255] = '/';
+    path_rule_init(&rule, STR("out/${.u}/x"));
+    assert_null(path_rule_check(&rule, (weir_str){text, 4 + 255 + 2}));
+    text[4 + 255] = 'k';
+    text[4 + 256] = '/';
+    assert_non_null(strstr(path_rule_check(&rule, (weir_str){text, 4 + 256 + 2}), "255"));
+    for (size_t i = 3; i < sizeof text; i += 100) text[i] = '/';
+    text[4 + 256] = 'k';
+    assert_null(path_rule_check(&rule, (weir_str){text, 4095}));
+    assert_non_null(strstr(path_rule_check(&rule, (weir_str){text, 4096}), "4095"));
+    path_rule_init(&rule, (weir_str){text, 4096});
+    assert_null(path_rule_check(&rule, (weir_str){text, 4096}));
+}
+
 int main(void) {
-    const struct CMUnitTest tests[] = {cmocka_unit_test(test_cases)};
+    const struct CMUnitTest tests[] = {cmocka_unit_test(test_cases),
+                                       cmocka_unit_test(test_lengths)};
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
