@@ -29,14 +29,12 @@ static void validate_one(loaded *l, const node *n, const component_ref *componen
     error_free(err);
 }
 
-static void validate(loaded *l) {
-    const pipeline *p = l->pipeline;
-    for (size_t i = 0; i < p->node_count; i++) {
-        const node *n = p->nodes[i];
-        validate_one(l, n, n->component, &n->options, &n->format, n->at);
-        if (n->format.serde != NULL) {
-            validate_one(l, n, n->format.serde, &n->format.options, &n->format, n->format.at);
-        }
+static void validate(void *opaque, const node *n, diags *out) {
+    loaded *l = opaque;
+    (void)out; /* it is l->diags */
+    validate_one(l, n, n->component, &n->options, &n->format, n->at);
+    if (n->format.serde != NULL) {
+        validate_one(l, n, n->format.serde, &n->format.options, &n->format, n->format.at);
     }
 }
 
@@ -50,12 +48,12 @@ void load_manifest(const char *path, const arg *set, const arg *properties, load
                             .set = set->values,
                             .set_count = set->count,
                             .properties = properties->values,
-                            .properties_count = properties->count};
+                            .properties_count = properties->count,
+                            .validate = validate,
+                            .opaque = out};
     registry_scan(out->plugins);
     out->pipeline = manifest_load(&input, out->plugins, out->memory, out->diags);
     if (out->pipeline == NULL) return;
-    validate(out);
-    if (diags_errors(out->diags) > 0) return;
     out->plan = plan_make(out->pipeline, out->memory, out->diags);
 }
 

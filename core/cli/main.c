@@ -1,9 +1,11 @@
 /*
  * weir: the program. Finds the command and runs it.
  */
+#include <fcntl.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
 #include "base/log.h"
 #include "base/os.h"
@@ -42,7 +44,21 @@ static bool asks_for_help(int argc, char **argv) {
     return false;
 }
 
+/* A standard stream that was closed would leave its number to the next file weir opens, a state
+ * file for instance, and whoever prints would print into it. The numbers are taken by /dev/null,
+ * opened the wrong way round: reading from it or writing to it fails as it would on a closed one,
+ * where writing that succeeds would lose records. */
+static bool occupy_closed_streams(void) {
+    for (int fd = STDIN_FILENO; fd <= STDERR_FILENO; fd++) {
+        if (fcntl(fd, F_GETFD) >= 0) continue;
+        /* The lowest free number is given: those below are taken. Inherited by design. */
+        if (open("/dev/null", fd == STDIN_FILENO ? O_WRONLY : O_RDONLY) != fd) return false;
+    }
+    return true;
+}
+
 int main(int argc, char **argv) {
+    if (!occupy_closed_streams()) return EXIT_FAILED;
     const char *spec = os_env("WEIR_LOG", false);
     if (spec != NULL && !log_configure(spec)) {
         fprintf(stderr, "weir: WEIR_LOG='%s' makes no sense: say info, or kinesis=debug,info\n",

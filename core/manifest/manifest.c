@@ -221,7 +221,11 @@ static void read_nodes(load *l, const tree_node *root, pipeline *p) {
             const tree_pair *pair = &sections[k]->pairs[i];
             drafts[n].node = &nodes[n];
             check_name(l, pair->key, load_printf(l, "a %s", node_kind(kinds[k])), pair->at);
+            size_t errors = diags_errors(l->out);
             node_read(l, pair, kinds[k], &p->settings, &drafts[n]);
+            if (l->input->validate != NULL && !l->no_memory && diags_errors(l->out) == errors) {
+                l->input->validate(l->input->opaque, drafts[n].node, l->out);
+            }
             if (l->no_memory) return;
         }
     }

@@ -194,6 +194,10 @@ typedef struct manifest_input {
     const char *const *properties; /* files given by --properties */
     size_t properties_count;
     const manifest_env *env; /* NULL = environment and files of the process */
+    /* Called for each node whose own words are right, also when others are not: rules that only the
+     * plugin knows. May be NULL. */
+    void (*validate)(void *opaque, const node *n, diags *out);
+    void *opaque;
 } manifest_input;
 
 /* Reads, resolves and checks one manifest. NULL if there is any error; the result lives in

@@ -33,6 +33,7 @@ batcher *batcher_new(const plan_stage *stage, instance *sink, const weir_limits 
     b->limits = *limits;
     b->failures = f;
     b->counters = c;
+    b->env = env;
     b->buffered = (sink->bound->capabilities & WEIR_CAP_BUFFERED) != 0;
     b->max_records = limits->request_records > 0 ? limits->request_records : UINT32_MAX;
     b->max_bytes = limits->request_bytes > 0 ? limits->request_bytes : UINT64_MAX;

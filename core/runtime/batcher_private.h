@@ -31,8 +31,9 @@ struct batcher {
     failures *failures;
     counters *counters;
     template_set templates;
-    bool ordered;  /* one request at a time: a retry holds back what follows */
-    bool buffered; /* the sink copies: outside in-flight adaption */
+    const template_env *env; /* randomness of retries */
+    bool ordered;            /* one request at a time: a retry holds back what follows */
+    bool buffered;           /* the sink copies: outside in-flight adaption */
     bool headers, meta;
     uint32_t max_records;
     uint64_t max_bytes;

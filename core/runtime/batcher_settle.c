@@ -3,6 +3,7 @@
 #include "base/clock.h"
 #include "base/log.h"
 #include "base/str.h"
+#include "runtime/backoff.h"
 #include "runtime/batcher_private.h"
 
 /* The longest pause a sink may ask for: more is a mistake, and would overflow. */
@@ -28,18 +29,9 @@ static verdict judge(weir_status status, const weir_error *error) {
     }
 }
 
-/* Full jitter: anywhere between nothing and the exponential ceiling. */
-static int64_t backoff_ns(batcher *b, uint32_t attempt, int64_t floor_ms) {
-    const retry_spec *retry = &b->node->retry;
-    int64_t ceiling = retry->base_ns;
-    for (uint32_t a = 1; a < attempt && ceiling < retry->max_ns; a++) ceiling *= 2;
-    if (ceiling > retry->max_ns) ceiling = retry->max_ns;
-    int64_t wait = ceiling;
-    if (retry->jitter) {
-        weir_ctx *ctx = &b->sink->head.abi;
-        const weir_host_random *random = ctx->host->get_extension(ctx->host, WEIR_HOST_RANDOM);
-        wait = (int64_t)((double)(random->u64(ctx) >> 11) * 0x1p-53 * (double)ceiling);
-    }
+/* The pause before a retry: the node's rule, but no less than the sink asked for. */
+static int64_t pause_ns(const batcher *b, uint32_t attempt, int64_t floor_ms) {
+    int64_t wait = backoff_ns(&b->node->retry, attempt, b->env);
     if (floor_ms > RETRY_AFTER_MAX_MS) floor_ms = RETRY_AFTER_MAX_MS;
     int64_t floor = floor_ms > 0 ? floor_ms * CLOCK_NS_PER_MS : 0;
     return wait < floor ? floor : wait;
@@ -226,7 +218,7 @@ weir_status batcher_settle(batcher *b, request *r, const completion *c, weir_err
     adapt(b, g, throttled, now);
     int64_t again_ns = 0;
     if (failed > 0 || c->status != WEIR_OK) {
-        again_ns = now + backoff_ns(b, r->abi.attempt + 1, retry_after_ms(c));
+        again_ns = now + pause_ns(b, r->abi.attempt + 1, retry_after_ms(c));
     }
     if (failed > 0) {
         status = settle_failed_rows(b, r, c, again_ns, err);

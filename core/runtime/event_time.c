@@ -1,6 +1,7 @@
 #include "runtime/event_time.h"
 
 #include <math.h>
+#include <string.h>
 
 #include "base/str.h"
 #include "runtime/template_eval.h"
@@ -50,6 +51,16 @@ static bool scaled_i64(int64_t number, time_unit unit, int64_t *out) {
     return factor != 0 && !__builtin_mul_overflow(number, factor, out) && *out != WEIR_TIME_NONE;
 }
 
+/* RFC 3339; a text that names no zone is UTC, as many producers write it. */
+static bool text_time(weir_str text, int64_t *out) {
+    char with_zone[64];
+    if (str_to_time_us(text, out)) return true;
+    if (text.len + 1 > sizeof with_zone) return false;
+    memcpy(with_zone, text.ptr, text.len);
+    with_zone[text.len] = 'Z';
+    return str_to_time_us(str_make(with_zone, text.len + 1), out);
+}
+
 bool event_time_of(const weir_value *v, time_unit unit, int64_t *out) {
     switch (v->type) {
     case WEIR_V_I64:
@@ -66,7 +77,7 @@ bool event_time_of(const weir_value *v, time_unit unit, int64_t *out) {
             return str_to_f64(weir_value_str(v), &number) && scaled(number, unit, out);
         }
         if (unit != TIME_AUTO && unit != TIME_ISO8601) return false;
-        return str_to_time_us(weir_value_str(v), out);
+        return text_time(weir_value_str(v), out);
     }
     default:
         return false;

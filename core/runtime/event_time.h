@@ -8,7 +8,8 @@
 #include "weir/batch.h"
 
 /* A time in a field: integers and decimals by `unit` (auto: seconds below 10^11, milliseconds below
- * 10^14, else microseconds, which holds for the years 1973 to 5138), text as RFC 3339. False if the
+ * 10^14, else microseconds, which holds for the years 1973 to 5138), text as RFC 3339, in UTC if it
+ * names no zone. False if the
  * value is no time. Microseconds since 1970 UTC. */
 bool event_time_of(const weir_value *v, time_unit unit, int64_t *out);
 

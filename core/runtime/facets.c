@@ -118,6 +118,8 @@ static weir_status config_template_column(weir_ctx *ctx, const weir_request *req
 }
 
 static weir_status config_base_dir(weir_ctx *ctx, weir_str *out) {
+    if (instance_of(ctx)->cx == NULL)
+        return WEIR_E_INVALID_STATE; /* validate looks at options only */
     *out = instance_of(ctx)->cx->plan->pipeline->base_dir;
     return WEIR_OK;
 }

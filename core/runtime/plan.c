@@ -272,7 +272,10 @@ static void choose_decoding(maker *m, plan_stage *s) {
     const node *by = NULL;
     bool meta_position = source->on_error == ON_ERROR_DEAD_LETTER;
     bool key_fields = false;
-    if (source->event_time.field.len > 0) {
+    if (source->format.serde != NULL && source->format.pass_through == PASS_NEVER) {
+        why = "pass_through: never";
+        by = source;
+    } else if (source->event_time.field.len > 0) {
         why = "event_time.field reads a field";
         by = source;
     }
@@ -368,6 +371,23 @@ static void make_dead_letter_edges(maker *m) {
     }
 }
 
+/* Without a format the sink gets the value alone: key, headers, origin and reason are headers,
+ * which most sinks cannot keep. */
+static void warn_of_bare_letters(maker *m) {
+    for (size_t i = 0; i < m->pipeline->node_count; i++) {
+        const node *n = m->pipeline->nodes[i];
+        if (!n->is_dead_letter || n->format.serde != NULL ||
+            component_note(n->component)->needs_headers) {
+            continue;
+        }
+        diags_add(m->out, true, "bare-dead-letters", n->at,
+                  say(m, "give %.*s a format, as in format: json%.*s", n->name, str_of("")),
+                  "dead letters of '%.*s' keep the value only: without a format the reason and the "
+                  "origin are not written",
+                  STR_FMT(n->name));
+    }
+}
+
 /* ---- memory and threads ---- */
 
 static void share_memory(maker *m) {
@@ -443,6 +463,7 @@ const plan *plan_make(const pipeline *p, arena *memory, diags *out) {
     for (size_t s = 0; s < m.plan->stage_count && !m.failed; s++) {
         if (m.plan->stages[s]->kind == STAGE_SOURCE) choose_decoding(&m, m.plan->stages[s]);
     }
+    if (!m.failed) warn_of_bare_letters(&m);
     if (!m.failed) make_dead_letter_edges(&m);
     if (!m.failed) share_memory(&m);
     if (m.failed) return NULL;

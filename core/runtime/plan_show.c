@@ -1,6 +1,8 @@
 /*
  * The plan for people, for graphviz, and for scripts.
  */
+#include <stdio.h>
+
 #include "base/limits.h"
 #include "base/str.h"
 #include "runtime/plan.h"
@@ -74,20 +76,132 @@ static void print_stage(buf *out, const plan_stage *s) {
     print_op(out, s->root, 0);
 }
 
-static void print_defaults(buf *out, const node *n) {
-    buf_printf(out, "  %.*s:\n", STR_FMT(n->name));
-    for (size_t o = 0; o < n->options.count; o++) {
-        const option_value *v = &n->options.values[o];
+/* ---- what holds: defaults of components, and the core's words as they are in effect ---- */
+
+/* One word and its value, for people and for scripts alike. */
+typedef struct words {
+    buf *out;
+    bool json;
+    bool first;
+} words;
+
+static void put_word(words *w, const char *prefix, weir_str key, weir_str value) {
+    if (w->json) {
+        buf_append_z(w->out, w->first ? "" : ",");
+        buf key_text;
+        buf_init(&key_text, 1024);
+        buf_printf(&key_text, "%s%.*s", prefix, STR_FMT(key));
+        buf_append_json(w->out, buf_str(&key_text));
+        buf_append_char(w->out, ':');
+        buf_append_json(w->out, value);
+        buf_free(&key_text);
+    } else {
+        buf_printf(w->out, "    %s%.*s: %.*s\n", prefix, STR_FMT(key), STR_FMT(value));
+    }
+    w->first = false;
+}
+
+static void put_text(words *w, const char *key, const char *value) {
+    put_word(w, "", str_of(key), str_of(value));
+}
+
+static void put_number(words *w, const char *key, uint64_t value) {
+    char text[32];
+    snprintf(text, sizeof text, "%llu", (unsigned long long)value);
+    put_text(w, key, text);
+}
+
+/* The shortest way a manifest would write it. */
+static void put_duration(words *w, const char *key, int64_t ns) {
+    static const struct {
+        int64_t ns;
+        const char *unit;
+    } units[] = {{INT64_C(3600000000000), "h"},
+                 {INT64_C(60000000000), "m"},
+                 {INT64_C(1000000000), "s"},
+                 {INT64_C(1000000), "ms"}};
+    char text[32] = "0";
+    for (size_t u = 0; ns > 0 && u < sizeof units / sizeof units[0]; u++) {
+        if (ns % units[u].ns != 0 && u + 1 < sizeof units / sizeof units[0]) continue;
+        snprintf(text, sizeof text, "%lld%s", (long long)(ns / units[u].ns), units[u].unit);
+        break;
+    }
+    put_text(w, key, text);
+}
+
+static void put_settings(words *w, const settings_spec *s) {
+    put_number(w, "parallelism", s->parallelism);
+    put_number(w, "max_parallelism", s->max_parallelism);
+    put_number(w, "memory", s->memory_bytes);
+    put_duration(w, "start_timeout", s->start_timeout_ns);
+    put_duration(w, "stop_timeout", s->stop_timeout_ns);
+}
+
+static void put_defaults(words *w, const char *prefix, const options *o) {
+    for (size_t i = 0; i < o->count; i++) {
+        const option_value *v = &o->values[i];
         if (!v->is_default) continue;
         bool secret = v->option != NULL && v->option->type == OPTION_SECRET;
-        buf_printf(out, "    %.*s: %.*s\n", STR_FMT(v->key),
-                   STR_FMT(secret ? str_of("(secret)") : v->text));
+        put_word(w, prefix, v->key, secret ? str_of("(secret)") : v->text);
     }
+}
+
+static void put_node(words *w, const node *n) {
+    static const char *const framings[] = {"none", "lines", "length"};
+    static const char *const policies[] = {"fail", "skip", "dead_letter"};
+    put_defaults(w, "", &n->options);
+    put_number(w, "parallelism", n->parallelism);
+    put_text(w, "on_error", policies[n->on_error]);
+    if (n->kind != WEIR_KIND_SOURCE) put_text(w, "exchange", exchange_names[n->exchange]);
     if (n->kind == WEIR_KIND_TRANSFORM) return;
-    buf_printf(out, "    retry: base %lldms, max %lldms, timeout %lldms\n",
-               (long long)(n->retry.base_ns / 1000000), (long long)(n->retry.max_ns / 1000000),
-               (long long)(n->retry.timeout_ns / 1000000));
-    if (n->kind == WEIR_KIND_SINK) buf_printf(out, "    batch: buffered %u\n", n->batch.buffered);
+    put_word(w, "", STR("format.type"), n->format.type);
+    put_text(w, "format.framing", framings[n->format.framing]);
+    put_text(w, "format.pass_through", n->format.pass_through == PASS_NEVER ? "never" : "auto");
+    put_defaults(w, "format.", &n->format.options);
+    if (n->retry.attempts == UINT64_MAX) {
+        put_text(w, "retry.attempts", "unlimited");
+    } else {
+        put_number(w, "retry.attempts", n->retry.attempts);
+    }
+    put_duration(w, "retry.base", n->retry.base_ns);
+    put_duration(w, "retry.max", n->retry.max_ns);
+    put_text(w, "retry.jitter", n->retry.jitter ? "full" : "none");
+    put_duration(w, "retry.timeout", n->retry.timeout_ns);
+    if (n->kind != WEIR_KIND_SINK) return;
+    const note_limits *limits = &component_note(n->component)->limits;
+    put_number(w, "batch.records",
+               n->batch.records > 0 ? n->batch.records : limits->request_records);
+    put_number(w, "batch.bytes", n->batch.bytes > 0 ? n->batch.bytes : limits->request_bytes);
+    put_duration(w, "batch.linger", n->batch.linger_ns);
+    put_number(w, "batch.in_flight",
+               n->batch.in_flight > 0 ? n->batch.in_flight : limits->in_flight);
+    put_number(w, "batch.buffered", n->batch.buffered);
+}
+
+static void print_words(buf *out, const pipeline *p) {
+    words w = {.out = out};
+    buf_append_z(out, "defaults of components, and the core's words in effect:\n  settings:\n");
+    put_settings(&w, &p->settings);
+    for (size_t i = 0; i < p->node_count; i++) {
+        buf_printf(out, "  %.*s:\n", STR_FMT(p->nodes[i]->name));
+        put_node(&w, p->nodes[i]);
+    }
+}
+
+static void json_words(buf *out, const pipeline *p) {
+    words w = {.out = out, .json = true, .first = true};
+    buf_append_z(out, ",\"settings\":{");
+    put_settings(&w, &p->settings);
+    buf_append_z(out, "},\"defaults\":[");
+    for (size_t i = 0; i < p->node_count; i++) {
+        buf_append_z(out, i == 0 ? "{\"node\":" : ",{\"node\":");
+        buf_append_json(out, p->nodes[i]->name);
+        buf_append_z(out, ",\"options\":{");
+        w.first = true;
+        put_node(&w, p->nodes[i]);
+        buf_append_z(out, "}}");
+    }
+    buf_append_z(out, "]");
 }
 
 void plan_print(const plan *p, bool defaults, buf *out) {
@@ -101,9 +215,7 @@ void plan_print(const plan *p, bool defaults, buf *out) {
     buf_append_z(out, ", guaranteed to tasks and channels ");
     put_size(out, p->floor_bytes);
     buf_printf(out, "\ndelivery: %s (%s)\n", delivery_name(p->guarantee), p->guarantee_why);
-    if (!defaults) return;
-    buf_append_z(out, "defaults that were applied:\n");
-    for (size_t i = 0; i < pipe->node_count; i++) print_defaults(out, pipe->nodes[i]);
+    if (defaults) print_words(out, pipe);
 }
 
 /* ---- graphviz ---- */
@@ -177,23 +289,6 @@ static void json_ops(buf *out, const plan_op *op, bool *first) {
     for (size_t k = 0; k < op->op_count; k++) json_ops(out, op->ops[k], first);
 }
 
-static void json_defaults(buf *out, const node *n) {
-    buf_append_z(out, "{");
-    json_member(out, "node", n->name);
-    buf_append_z(out, ",\"options\":{");
-    bool first = true;
-    for (size_t o = 0; o < n->options.count; o++) {
-        const option_value *v = &n->options.values[o];
-        if (!v->is_default || (v->option != NULL && v->option->type == OPTION_SECRET)) continue;
-        buf_append_z(out, first ? "" : ",");
-        first = false;
-        buf_append_json(out, v->key);
-        buf_append_char(out, ':');
-        buf_append_json(out, v->text);
-    }
-    buf_append_z(out, "}}");
-}
-
 void plan_json(const plan *p, bool defaults, buf *out) {
     buf_append_z(out, "{");
     json_member(out, "pipeline", p->pipeline->name);
@@ -238,13 +333,6 @@ void plan_json(const plan *p, bool defaults, buf *out) {
                (unsigned long long)p->pipeline->settings.memory_bytes,
                (unsigned long long)p->floor_bytes, delivery_name(p->guarantee));
     json_member(out, "delivery_why", str_of(p->guarantee_why));
-    if (defaults) {
-        buf_append_z(out, ",\"defaults\":[");
-        for (size_t i = 0; i < p->pipeline->node_count; i++) {
-            if (i > 0) buf_append_char(out, ',');
-            json_defaults(out, p->pipeline->nodes[i]);
-        }
-        buf_append_z(out, "]");
-    }
+    if (defaults) json_words(out, p->pipeline);
     buf_append_z(out, "}\n");
 }

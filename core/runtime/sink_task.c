@@ -4,6 +4,7 @@
 #include "base/clock.h"
 #include "base/log.h"
 #include "base/str.h"
+#include "runtime/backoff.h"
 #include "runtime/context.h"
 #include "runtime/task.h"
 
@@ -210,12 +211,10 @@ static weir_status flush_all(task *t, weir_error *err) {
             error_prefix(err, "%s: flush", t->main->where);
             return status;
         }
-        int64_t wait = retry->base_ns;
-        for (uint32_t f = 1; f < failures_in_a_row && wait < retry->max_ns; f++) wait *= 2;
+        int64_t wait = backoff_ns(retry, failures_in_a_row, context_template_env());
         log_write(WEIR_LOG_WARN, t->main->component, "%s: flush: %s; trying again", t->main->where,
                   error_text(err));
-        int64_t until =
-            clock_mono_ns(&clock_system) + (wait < retry->max_ns ? wait : retry->max_ns);
+        int64_t until = clock_mono_ns(&clock_system) + wait;
         while (!context_stopping(t->cx) && clock_mono_ns(&clock_system) < until) {
             wake_wait(&t->wake, until);
         }

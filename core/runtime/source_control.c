@@ -6,6 +6,7 @@
 #include "base/clock.h"
 #include "base/log.h"
 #include "base/str.h"
+#include "runtime/backoff.h"
 #include "runtime/context.h"
 
 /* One enumeration or discovery: ten thousand shards come in ten pages. */
@@ -104,7 +105,8 @@ static weir_status control_loop(source_control *c, weir_error *err) {
     }
     bool discovers = table.discover != NULL && !c->cx->once;
     const retry_spec *retry = &c->node->retry;
-    int64_t next_ns = 0, wait_ns = retry->base_ns;
+    int64_t next_ns = 0;
+    uint32_t failures = 0;
     while (!context_stopping(c->cx) && !context_draining(c->cx)) {
         bool first = !atomic_load(&c->enumerated);
         WEIR_ASSERT(first || discovers); /* without discovery the first look is the only one */
@@ -113,13 +115,14 @@ static weir_status control_loop(source_control *c, weir_error *err) {
         if (status == WEIR_OK) {
             atomic_store(&c->enumerated, true);
             wake_signal(&c->cx->control);
-            wait_ns = retry->base_ns;
+            failures = 0;
             if (next_ns == 0) return WEIR_OK;
             rest(c, next_ns);
             continue;
         }
+        int64_t wait_ns = backoff_ns(retry, ++failures, context_template_env());
         bool late = first && clock_mono_ns(&clock_system) + wait_ns > start_by;
-        if (!transient(status, err) || late) {
+        if (!transient(status, err) || late || failures >= retry->attempts) {
             error_prefix(err, "%s: cannot list splits", c->main->where);
             return status;
         }
@@ -127,7 +130,6 @@ static weir_status control_loop(source_control *c, weir_error *err) {
                   "%s: cannot list splits: %s; trying again in %lld ms", c->main->where,
                   error_text(err), (long long)(wait_ns / CLOCK_NS_PER_MS));
         rest(c, clock_mono_ns(&clock_system) + wait_ns);
-        wait_ns = wait_ns * 2 > retry->max_ns ? retry->max_ns : wait_ns * 2;
     }
     return WEIR_OK;
 }

@@ -4,6 +4,7 @@
 #include "base/clock.h"
 #include "base/log.h"
 #include "base/str.h"
+#include "runtime/backoff.h"
 #include "runtime/context.h"
 #include "runtime/task.h"
 
@@ -119,9 +120,7 @@ static weir_status handle_failure(source_state *s, weir_status status, weir_erro
         error_prefix(err, "%s", t->main->where);
         return status;
     }
-    int64_t wait = retry->base_ns;
-    for (uint32_t f = 1; f < s->failures && wait < retry->max_ns; f++) wait *= 2;
-    if (wait > retry->max_ns) wait = retry->max_ns;
+    int64_t wait = backoff_ns(retry, s->failures, context_template_env());
     log_write(WEIR_LOG_WARN, t->main->component, "%s: %s; trying again in %lld ms (failure %u)",
               t->main->where, error_text(err), (long long)(wait / CLOCK_NS_PER_MS), s->failures);
     s->not_before_ns = clock_mono_ns(&clock_system) + wait;

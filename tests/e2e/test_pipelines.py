@@ -267,3 +267,25 @@ def test_what_does_not_exist_yet_is_refused(weir):
         {"in": {"type": "generator", "count": 1, "event_time": {"idle": "30s"}}},
         {"out": {"type": "blackhole", "input": "in"}})))
     assert result.status == CONFIG and "idle" in result.err, result
+
+
+def test_event_time_of_the_tutorials_records(weir):
+    """Their times name no zone: UTC."""
+    result = weir.run_pipeline(pipeline(
+        {"in": {"type": "generator", "shape": "ticker", "count": 100, "format": "json",
+                "event_time": {"field": ".event_time"}}},
+        {"out": {"type": "file", "path": "day=${time:%Y-%m-%d}/", "format": "json", "input": "in"}}),
+        "--once")
+    assert result.status == OK, result
+    assert len(lines_of(weir.folder / "day=2026-01-01")) == 100, result
+
+
+def test_decoding_that_was_asked_for_finds_bad_records(weir):
+    """pass_through: never at a source holds even where the sink writes raw bytes."""
+    write_lines(weir.folder / "in.jsonl", MIXED)
+    result = weir.run_pipeline(pipeline(
+        {"in": {"type": "file", "path": "in.jsonl", "on_error": "skip",
+                "format": {"type": "json", "pass_through": "never"}}},
+        {"out": {"type": "file", "path": "out.txt", "input": "in"}}), "--once", "--json")
+    assert result.status == OK and summary(result)["skipped"] == 2, result
+    assert lines_of(weir.folder, "out.txt") == [MIXED[0], MIXED[2], MIXED[4]], result

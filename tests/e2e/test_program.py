@@ -77,6 +77,24 @@ sinks:
         assert hint in result.err, (hint, result)
 
 
+def test_errors_of_plugins_stand_beside_others(weir):
+    """What only a plugin knows (here an expression) is told even when something else is wrong."""
+    path = weir.manifest("""\
+weir: 1
+name: wrong
+sources:
+  in: {type: generator, cuont: 5, format: json}
+transforms:
+  few: {type: filter, input: in, where: ".a >"}
+sinks:
+  out: {type: blackhole, input: few}
+""")
+    result = weir.run("check", path)
+    assert result.status == CONFIG, result
+    assert re.search(r"pipeline\.yaml:4:\d+: error: .*cuont", result.err), result
+    assert re.search(r"pipeline\.yaml:6:\d+: error: few: where, column 5", result.err), result
+
+
 def test_check_json_can_be_read(weir):
     path = weir.manifest("weir: 1\nname: x\nsources: {in: {type: generator, shap: ticker}}\n"
                          "sinks: {out: {type: blackhole, input: in}}\n")

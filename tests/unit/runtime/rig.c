@@ -123,6 +123,15 @@ static uint64_t counting_random(void *opaque) {
 static uint64_t random_state;
 const template_env rig_env = {fixed_wall_us, counting_random, &random_state};
 
+/* SplitMix64 over the state that a test may set, so that delays spread. */
+static uint64_t mixed_random(void *opaque) {
+    uint64_t z = atomic_fetch_add(&((rig *)opaque)->sink.random, UINT64_C(0x9e3779b97f4a7c15));
+    z += UINT64_C(0x9e3779b97f4a7c15);
+    z = (z ^ (z >> 30)) * UINT64_C(0xbf58476d1ce4e5b9);
+    z = (z ^ (z >> 27)) * UINT64_C(0x94d049bb133111eb);
+    return z ^ (z >> 31);
+}
+
 /* ---- the sink ---- */
 
 static weir_status sink_write(void *self, weir_write *args) {
@@ -211,7 +220,8 @@ void rig_start(rig *r) {
     }
     r->failures = failures_new(&r->node, r->home, r->letters, &r->counters);
     assert_non_null(r->failures);
-    r->batcher = batcher_new(&r->stage, i, &r->limits, r->failures, &r->counters, &rig_env, r->err);
+    r->env = (template_env){fixed_wall_us, mixed_random, r};
+    r->batcher = batcher_new(&r->stage, i, &r->limits, r->failures, &r->counters, &r->env, r->err);
     assert_non_null(r->batcher);
 }
 

@@ -74,6 +74,7 @@ struct rig {
     outlet *letters;
     failures *failures;
     batcher *batcher;
+    template_env env; /* clock as rig_env; random numbers spread by sink.random */
     weir_error *err;
     /* the script: NULL takes everything */
     weir_status (*on_write)(rig *r, weir_write *args);

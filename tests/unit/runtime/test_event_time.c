@@ -63,6 +63,8 @@ static void test_text(void **state) {
     expect(text("1970-01-01T00:00:01Z", false), TIME_AUTO, 1000000);
     expect(text("1970-01-01T01:00:00.5+01:00", false), TIME_ISO8601, 500000);
     expect(text("1969-12-31T23:59:59.999999Z", false), TIME_ISO8601, -1);
+    expect(text("1970-01-01T00:00:02.25", false), TIME_AUTO, 2250000); /* no zone: UTC */
+    expect_none(text("1970-01-01T00:00:02.25+", false), TIME_AUTO);
     expect_none(text("yesterday", false), TIME_AUTO);
     expect_none(text("", false), TIME_ISO8601);
     expect_none(text("1970-01-01T00:00:01Z", false), TIME_S);

@@ -84,6 +84,8 @@ static void test_encoding(void **state) {
          "pass_through: never"},
         {", format: json", ", format: {type: json, pass_through: never}", SINK_ENCODE, true,
          "pass_through: never"},
+        /* Decoded so that bad records are found, whatever the sink wants. */
+        {", format: {type: json, pass_through: never}", "", SINK_PASS_THROUGH, true, "raw"},
     };
     for (size_t i = 0; i < sizeof cases / sizeof cases[0]; i++) {
         char text[400];
@@ -242,6 +244,34 @@ static void test_dead_letter_edges(void **state) {
     pipe_free(&p);
 }
 
+static void test_bare_dead_letters_warn(void **state) {
+    (void)state;
+    static const struct {
+        const char *format;
+        unsigned warnings;
+    } cases[] = {{"", 1}, {", format: json", 0}};
+    for (size_t i = 0; i < 2; i++) {
+        char text[300];
+        snprintf(text, sizeof text,
+                 "sources:\n  in: {type: generator, format: json, on_error: {dead_letter: d}}\n"
+                 "sinks:\n  a: {type: blackhole, input: in}\n  d: {type: blackhole%s}\n",
+                 cases[i].format);
+        pipe_of p = pipe_load(text);
+        assert_non_null(p.plan);
+        unsigned found = 0;
+        for (size_t k = 0; k < diags_count(p.diags); k++) {
+            const diag *d = diags_get(p.diags, k);
+            if (strcmp(d->code, "bare-dead-letters") == 0) {
+                assert_true(d->warning);
+                assert_int_equal(d->line, 7); /* the node's own */
+                found++;
+            }
+        }
+        assert_int_equal(found, cases[i].warnings);
+        pipe_free(&p);
+    }
+}
+
 static void test_shown(void **state) {
     (void)state;
     pipe_of p = pipe_load(GEN(", format: json") "sinks:\n  out: {type: blackhole, input: in, "
@@ -257,6 +287,16 @@ static void test_shown(void **state) {
     buf_reset(&text);
     plan_json(p.plan, true, &text);
     assert_true(text.data[0] == '{');
+    /* Every default can be shown, the core's as well as those of components and formats. */
+    static const char *const words[] = {"\"memory\":",
+                                        "\"retry.attempts\":\"unlimited\"",
+                                        "\"format.depth\":\"128\"",
+                                        "\"batch.linger\":\"0\"",
+                                        "\"on_error\":\"fail\"",
+                                        "\"exchange\":\"split\""};
+    for (size_t w = 0; w < sizeof words / sizeof words[0]; w++) {
+        assert_non_null(strstr(text.data, words[w]));
+    }
     buf_free(&text);
     pipe_free(&p);
 }
@@ -273,6 +313,7 @@ int main(void) {
         cmocka_unit_test(test_time),
         cmocka_unit_test(test_meta_union),
         cmocka_unit_test(test_dead_letter_edges),
+        cmocka_unit_test(test_bare_dead_letters_warn),
         cmocka_unit_test(test_shown),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
