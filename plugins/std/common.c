@@ -2,6 +2,7 @@
 #include "std.h"
 
 #include <errno.h>
+#include <fcntl.h>
 #include <stdio.h>
 
 uint32_t std_meta_wanted(const weir_open *args) {
@@ -143,6 +144,12 @@ weir_status std_errno_status(int code, uint32_t *flags) {
         *flags = WEIR_ERR_FATAL;
         return WEIR_E_IO;
     }
+}
+
+bool std_stream_usable(int fd, int direction) {
+    int flags = fcntl(fd, F_GETFL);
+    if (flags < 0) return false;
+    return (flags & O_ACCMODE) == O_RDWR || (flags & O_ACCMODE) == direction;
 }
 
 const char *std_strerror(int code, char *buffer, size_t size) {

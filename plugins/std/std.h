@@ -58,6 +58,9 @@ char *std_path_join(weir_ctx *ctx, weir_str path);
  * only for what may pass by waiting, DATA with PER_RECORD for a path that no file can have (the
  * caller knows whether a record made the path), FATAL for the rest. */
 weir_status std_errno_status(int code, uint32_t *flags);
+/* Can the descriptor be used in this direction, O_RDONLY or O_WRONLY? A closed standard stream
+ * cannot, nor can what a host put in its place so that its number stays taken. [any] */
+bool std_stream_usable(int fd, int direction);
 /* strerror without its shared buffer. */
 const char *std_strerror(int code, char *buffer, size_t size);
 

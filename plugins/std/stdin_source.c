@@ -8,6 +8,7 @@
  * once: the records are copied, so that a line typed by hand does not hold 256 KiB.
  */
 #include <errno.h>
+#include <fcntl.h>
 #include <poll.h>
 #include <stdatomic.h>
 #include <stdio.h>
@@ -76,6 +77,12 @@ static weir_status stdin_open(void *opaque, weir_open *args) {
                   "standard input has one reader, parallelism is %u", args->parallelism);
         weir_fail_hint(self->ctx, args->error, "set parallelism: 1 on this node");
         return WEIR_E_INVALID_ARG;
+    }
+    if (!std_stream_usable(STDIN_FILENO, O_RDONLY)) {
+        weir_fail(self->ctx, args->error, WEIR_E_IO, WEIR_ERR_CONFIG | WEIR_ERR_FATAL,
+                  "standard input is closed");
+        weir_fail_hint(self->ctx, args->error, "give weir an input, as in: weir run ... < FILE");
+        return WEIR_E_IO;
     }
     self->framing = format.framing;
     self->record_max = record_max > 0 && record_max <= (int64_t)WEIR_RECORD_BYTES_MAX

@@ -75,6 +75,12 @@ static weir_status stdout_open(void *opaque, weir_open *args) {
     weir_format format;
     weir_status status = std_format_get(self->ctx, WEIR_FRAMING_LINES, &format, args->error);
     if (status != WEIR_OK) return status;
+    if (!std_stream_usable(STDOUT_FILENO, O_WRONLY)) {
+        weir_fail(self->ctx, args->error, WEIR_E_IO, WEIR_ERR_CONFIG | WEIR_ERR_FATAL,
+                  "standard output is closed");
+        weir_fail_hint(self->ctx, args->error, "give weir an output, as in: weir run ... > FILE");
+        return WEIR_E_IO;
+    }
     self->framing = format.framing;
     self->fd = open_output();
     if (self->staging == NULL) self->staging = weir_alloc(self->ctx, STAGING_BYTES);
@@ -83,12 +89,19 @@ static weir_status stdout_open(void *opaque, weir_open *args) {
 
 static weir_status output_error(stdout_sink *self, int code, weir_error *error) {
     char text[128];
+    uint32_t flags;
+    weir_status status;
     if (code == EPIPE) {
         return weir_fail(self->ctx, error, WEIR_E_IO, WEIR_ERR_FATAL,
                          "nobody reads standard output any more");
     }
-    return weir_fail(self->ctx, error, WEIR_E_IO, code == ENOSPC ? WEIR_ERR_RETRYABLE : 0,
-                     "cannot write to standard output: %s", std_strerror(code, text, sizeof text));
+    status = std_errno_status(code, &flags);
+    weir_fail(self->ctx, error, status, flags, "cannot write to standard output: %s",
+              std_strerror(code, text, sizeof text));
+    if (code == ENOSPC || code == EDQUOT) {
+        weir_fail_hint(self->ctx, error, "free space; weir tries again as retry says");
+    }
+    return status;
 }
 
 /* Writes until everything is gone or the deadline has passed; how much went. `*code` = 0 or errno.
@@ -207,12 +220,12 @@ static weir_status stdout_write(void *opaque, weir_write *args) {
     }
     pthread_mutex_unlock(&output);
     if (code != 0) {
-        weir_status status = code == EAGAIN ? WEIR_E_TIMEOUT : WEIR_E_IO;
+        weir_status status = WEIR_E_TIMEOUT;
         if (code == EAGAIN) {
             weir_fail(self->ctx, errors[1], status, WEIR_ERR_RETRYABLE,
                       "the reader of standard output takes nothing");
         } else {
-            output_error(self, code, errors[1]);
+            status = output_error(self, code, errors[1]);
         }
         if (row == 0) {
             result.status = status;

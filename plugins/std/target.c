@@ -49,7 +49,9 @@ static weir_status fail_errno(const target_rules *rules, weir_error *error, cons
     weir_fail(rules->ctx, error, status, flags, "cannot %s '%s': %s", what, path,
               std_strerror(code, text, sizeof text));
     if (code == ENOSPC || code == EDQUOT) {
-        weir_fail_hint(rules->ctx, error, "free space on the file system of '%s'", path);
+        weir_fail_hint(rules->ctx, error,
+                       "free space on the file system of '%s'; weir tries again as retry says",
+                       path);
     } else if (code == EFBIG) {
         weir_fail_hint(rules->ctx, error, "set roll.size below the largest file allowed");
     }
