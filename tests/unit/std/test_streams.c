@@ -273,6 +273,47 @@ static void test_stdout_slow(void **state) {
     fake_instance_free(&i);
 }
 
+/* What stands in the place of a closed stream, so that its number stays taken. */
+static void test_closed_streams(void **state) {
+    static const struct {
+        const weir_component *component;
+        int fd;
+        int mode; /* the wrong one; -1 = nothing there at all */
+    } cases[] = {{&std_stdout, 1, O_RDONLY},
+                 {&std_stdout, 1, -1},
+                 {&std_stdin, 0, O_WRONLY},
+                 {&std_stdin, 0, -1}};
+    (void)state;
+    fflush(stdout);
+    for (size_t k = 0; k < sizeof cases / sizeof cases[0]; k++) {
+        const weir_sink_ops *sink = cases[k].component->ops;
+        const weir_source_ops *source = cases[k].component->ops;
+        bool is_sink = cases[k].fd == 1;
+        fake_instance i;
+        weir_create create = {.struct_size = sizeof create};
+        weir_open open_args = {.struct_size = sizeof open_args, .parallelism = 1};
+        weir_status status;
+        int kept = dup(cases[k].fd);
+        fake_instance_init(&i);
+        create.ctx = &i.head.abi;
+        open_args.role = WEIR_ROLE_TASK;
+        open_args.error = weir_error_new(create.ctx);
+        assert_int_equal((is_sink ? sink->create : source->create)(&create), WEIR_OK);
+        close(cases[k].fd);
+        if (cases[k].mode >= 0) (void)!open("/dev/null", cases[k].mode);
+        status = (is_sink ? sink->open : source->open)(create.self, &open_args);
+        if (kept >= 0) {
+            dup2(kept, cases[k].fd);
+            close(kept);
+        }
+        assert_int_equal(status, WEIR_E_IO);
+        assert_true(error_flags(open_args.error) & WEIR_ERR_FATAL);
+        (is_sink ? sink->destroy : source->destroy)(create.self);
+        weir_error_free(create.ctx, open_args.error);
+        fake_instance_free(&i);
+    }
+}
+
 static void test_blackhole(void **state) {
     const weir_sink_ops *ops = std_blackhole.ops;
     fake_instance i;
@@ -302,6 +343,7 @@ int main(void) {
         cmocka_unit_test(test_stdin_lines),     cmocka_unit_test(test_stdin_large),
         cmocka_unit_test(test_stdin_too_large), cmocka_unit_test(test_stdout),
         cmocka_unit_test(test_stdout_slow),     cmocka_unit_test(test_blackhole),
+        cmocka_unit_test(test_closed_streams),
     };
     signal(SIGPIPE, SIG_IGN);
     return cmocka_run_group_tests(tests, NULL, NULL);
