@@ -10,7 +10,8 @@ void path_rule_init(path_rule *rule, weir_str option) {
 }
 
 const char *path_rule_check(const path_rule *rule, weir_str path) {
-    uint64_t at = rule->literal_len < path.len ? rule->literal_len : path.len;
+    uint64_t literal = rule->literal_len < path.len ? rule->literal_len : path.len;
+    uint64_t at = literal;
     if (path.len == 0) return "the path is empty";
     if (memchr(path.ptr, '\0', (size_t)path.len) != NULL) return "the path contains a NUL byte";
     if ((path.ptr[path.len - 1] == '/') != rule->folder) {
@@ -28,6 +29,8 @@ const char *path_rule_check(const path_rule *rule, weir_str path) {
         if (len == 1 && path.ptr[at] == '.') return "the path has a component '.'";
         if (len == 2 && memcmp(path.ptr + at, "..", 2) == 0) return "the path has a component '..'";
         if (slash == NULL && path.ptr[at] == '.') return "the file name begins with a dot";
+        /* A folder may be hidden if the manifest says so, as in "out/.${.u}/x". */
+        if (at >= literal && path.ptr[at] == '.') return "a folder of the path begins with a dot";
         if (len > NAME_MAX) return "a component of the path is longer than 255 bytes";
         at = end + 1;
     }

@@ -19,9 +19,9 @@ typedef struct path_rule {
 void path_rule_init(path_rule *rule, weir_str option);
 
 /* NULL if the evaluated path may be used, else what is wrong with it (static, lower case). Refused
- * beyond the literal part: components "..", ".", empty ones and NUL bytes, names that begin with a
- * dot, which are those of unfinished files, components of more than 255 bytes and paths of more
- * than 4095. */
+ * beyond the literal part: components "..", ".", empty ones and NUL bytes, file names that begin
+ * with a dot, which are those of unfinished files, folders whose dot is not of the literal part,
+ * components of more than 255 bytes and paths of more than 4095. */
 const char *path_rule_check(const path_rule *rule, weir_str path);
 
 #endif
