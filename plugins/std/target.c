@@ -37,6 +37,7 @@ static void forget_file(const target_rules *rules, target *t);
 static weir_status fail_errno(const target_rules *rules, weir_error *error, const char *what,
                               const char *path, int code) {
     char text[128];
+    struct stat st;
     uint32_t flags;
     weir_status status = std_errno_status(code, &flags);
     if (status == WEIR_E_PERMISSION || status == WEIR_E_NOT_FOUND) flags |= WEIR_ERR_CONFIG;
@@ -45,7 +46,9 @@ static weir_status fail_errno(const target_rules *rules, weir_error *error, cons
         flags = WEIR_ERR_CONFIG;
     }
     /* A FIFO: its reader may yet come, or come back. */
-    if (code == EPIPE || code == ENXIO) flags = WEIR_ERR_RETRYABLE;
+    if ((code == EPIPE || code == ENXIO) && stat(path, &st) == 0 && S_ISFIFO(st.st_mode)) {
+        flags = WEIR_ERR_RETRYABLE;
+    }
     weir_fail(rules->ctx, error, status, flags, "cannot %s '%s': %s", what, path,
               std_strerror(code, text, sizeof text));
     if (code == ENOSPC || code == EDQUOT) {

@@ -9,7 +9,9 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/resource.h>
+#include <sys/socket.h>
 #include <sys/stat.h>
+#include <sys/un.h>
 #include <unistd.h>
 
 #include <cmocka.h>
@@ -514,6 +516,27 @@ static void test_errno_classes(void **state) {
     }
 }
 
+/* A FIFO's reader may yet come; a socket never becomes a file. */
+static void test_nobody_reads(void **state) {
+    struct sockaddr_un address = {.sun_family = AF_UNIX};
+    int fd = socket(AF_UNIX, SOCK_STREAM, 0);
+    void *self;
+    (void)state;
+    snprintf(address.sun_path, sizeof address.sun_path, "%s/fifo", folder);
+    assert_int_equal(mkfifo(address.sun_path, 0666), 0);
+    snprintf(address.sun_path, sizeof address.sun_path, "%s/sock", folder);
+    assert_int_equal(bind(fd, (struct sockaddr *)&address, sizeof address), 0);
+    self = open_sink("fifo");
+    write_one(self, "1");
+    assert_int_equal(host.result.flags, WEIR_ERR_RETRYABLE);
+    end(self, WEIR_CLOSE_DRAIN);
+    self = open_sink("sock");
+    write_one(self, "1");
+    assert_int_equal(host.result.flags, WEIR_ERR_FATAL);
+    end(self, WEIR_CLOSE_DRAIN);
+    close(fd);
+}
+
 static void test_folder_in_the_way(void **state) {
     void *self;
     char path[128];
@@ -570,15 +593,25 @@ static void test_no_memory(void **state) {
 int main(void) {
 #define CASE(f) cmocka_unit_test_setup_teardown(f, setup, teardown)
     const struct CMUnitTest tests[] = {
-        CASE(test_one_file),        CASE(test_roll_size),
-        CASE(test_roll_in_request), CASE(test_roll_time),
-        CASE(test_folder),          CASE(test_template),
-        CASE(test_max_open),        CASE(test_newline),
-        CASE(test_no_space),        CASE(test_partial_failure),
-        CASE(test_adopt),           CASE(test_two_writers),
-        CASE(test_length_framing),  CASE(test_folder_in_the_way),
-        CASE(test_no_memory),       CASE(test_path_of_a_record_too_long),
-        CASE(test_errno_classes),   CASE(test_path_of_the_manifest_too_long),
+        CASE(test_one_file),
+        CASE(test_roll_size),
+        CASE(test_roll_in_request),
+        CASE(test_roll_time),
+        CASE(test_folder),
+        CASE(test_template),
+        CASE(test_max_open),
+        CASE(test_newline),
+        CASE(test_no_space),
+        CASE(test_partial_failure),
+        CASE(test_adopt),
+        CASE(test_two_writers),
+        CASE(test_length_framing),
+        CASE(test_folder_in_the_way),
+        CASE(test_no_memory),
+        CASE(test_path_of_a_record_too_long),
+        CASE(test_errno_classes),
+        CASE(test_nobody_reads),
+        CASE(test_path_of_the_manifest_too_long),
     };
     ops = std_file_sink.ops;
     return cmocka_run_group_tests(tests, NULL, NULL);
