@@ -191,12 +191,39 @@ static bool append_part(template_eval *e, size_t index, const weir_batch *batch,
     return false;
 }
 
+/* The path as it can be written in a template: ".a.b[0]", names that are no words as ["x y"]. */
+static void append_path(const template_path *path, buf *out) {
+    for (size_t i = 0; i < path->len; i++) {
+        const template_step *step = &path->steps[i];
+        bool word = step->name.len > 0;
+        for (uint64_t c = 0; word && c < step->name.len; c++) {
+            char ch = step->name.ptr[c];
+            word = (unsigned char)ch > ' ' && strchr(".[]|{}\"'$()", ch) == NULL && ch != 0x7f;
+        }
+        bool bare = step->name.ptr != NULL && word;
+        if (bare || i == 0) buf_append_char(out, '.');
+        if (bare) {
+            buf_append_str(out, step->name);
+        } else if (step->name.ptr == NULL) {
+            buf_printf(out, "[%u]", step->index);
+        } else {
+            buf_printf(out, "[\"%.*s\"]", STR_FMT(step->name)); /* a name holds no quote */
+        }
+    }
+    if (path->len == 0) buf_append_char(out, '.');
+}
+
 static weir_status missing(const template_eval *e, const template_part *part, weir_error *err) {
     static const char *const what[] = {"literal",  "key",  "value", "field", "header", "split",
                                        "position", "time", "now",   "uuid",  "random"};
-    error_set(err, WEIR_E_DATA, WEIR_ERR_PER_RECORD, "template \"%.*s\": the record has no %s %.*s",
-              STR_FMT(e->program->source), what[part->kind],
-              STR_FMT(part->kind == PART_HEADER ? part->text : str_of("")));
+    buf name;
+    buf_init(&name, LIMIT_TEMPLATE_BYTES);
+    if (part->kind == PART_FIELD || part->kind == PART_HEADER) buf_append_char(&name, ' ');
+    if (part->kind == PART_FIELD) append_path(&part->path, &name);
+    if (part->kind == PART_HEADER) buf_append_str(&name, part->text);
+    error_set(err, WEIR_E_DATA, WEIR_ERR_PER_RECORD, "template \"%.*s\": the record has no %s%.*s",
+              STR_FMT(e->program->source), what[part->kind], STR_FMT(buf_str(&name)));
+    buf_free(&name);
     error_hint(err, "give it a default: ${...|default:none}");
     return WEIR_E_DATA;
 }

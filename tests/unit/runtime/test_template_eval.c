@@ -102,6 +102,36 @@ static void test_fields(void **state) {
     }
 }
 
+/* What is missing is named as the template names it. */
+static void test_missing_is_named(void **state) {
+    world *w = *state;
+    static const struct {
+        const char *text, *end;
+    } cases[] = {
+        {"${.k}", "the record has no field .k"},
+        {"${.a.b[0]}", "the record has no field .a.b[0]"},
+        {"${.[7]}", "the record has no field .[7]"},
+        {"${.v[\"x y\"].z}", "the record has no field .v[\"x y\"].z"},
+        {"${header:nonsuch}", "the record has no header nonsuch"},
+    };
+    rec r = {.value = "{\"v\":1}"};
+    for (size_t i = 0; i < sizeof cases / sizeof cases[0]; i++) {
+        const weir_batch *batch = rig_decoded(w->home, rig_batch(w->home, "s", &r, 1));
+        template_eval *e = template_eval_new(rig_template(w->memory, cases[i].text), &rig_env);
+        buf out;
+        buf_init(&out, 4096);
+        assert_int_equal(template_eval_row(e, batch, 0, &out, w->err), WEIR_E_DATA);
+        const char *found = strstr(error_text(w->err), "the record has no");
+        assert_non_null(found);
+        assert_int_equal(strncmp(found, cases[i].end, strlen(cases[i].end)), 0);
+        char after = found[strlen(cases[i].end)];
+        assert_true(after == '\0' || strchr(" ;,(\n", after) != NULL);
+        buf_free(&out);
+        template_eval_free(e);
+        batch_release(batch);
+    }
+}
+
 static void test_urlencode(void **state) {
     world *w = *state;
     rec r = {.value = "aZ0-_.~/ \xc3\xa9\n", .key = ""};
@@ -217,13 +247,10 @@ static void test_last_header_wins(void **state) {
 
 int main(void) {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_every_part),
-        cmocka_unit_test(test_fields),
-        cmocka_unit_test(test_urlencode),
-        cmocka_unit_test(test_random_parts),
-        cmocka_unit_test(test_times_across_seconds),
-        cmocka_unit_test(test_column),
-        cmocka_unit_test(test_last_header_wins),
+        cmocka_unit_test(test_every_part),       cmocka_unit_test(test_fields),
+        cmocka_unit_test(test_missing_is_named), cmocka_unit_test(test_urlencode),
+        cmocka_unit_test(test_random_parts),     cmocka_unit_test(test_times_across_seconds),
+        cmocka_unit_test(test_column),           cmocka_unit_test(test_last_header_wins),
     };
     return cmocka_run_group_tests(tests, setup, teardown);
 }
