@@ -88,7 +88,7 @@ static int inspect(registry *r, const char *word, bool json) {
         if (loader_read_note(word, memory, &own, err) == WEIR_OK) {
             n = &own;
         } else {
-            fprintf(stderr, "weir plugins: %s\n", error_text(err));
+            fprintf(stderr, "weir plugins: %s: %s\n", word, error_text(err));
         }
     } else if (n == NULL) {
         buf why;

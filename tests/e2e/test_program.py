@@ -195,6 +195,19 @@ def test_inspect_of_something_that_is_not_installed(weir):
     assert result.status != OK and "nonsuch" in result.err, result
 
 
+@pytest.mark.parametrize("kind", ["truncated", "text", "absent"])
+def test_inspect_of_a_file_that_is_no_plugin_names_it(weir, tmp_path, kind):
+    path = tmp_path / f"{kind}.so"
+    if kind == "truncated":
+        path.write_bytes(b"\x7fELF\x02\x01\x01" + bytes(20))
+    elif kind == "text":
+        path.write_text("this is no shared library\n" * 10)
+    result = weir.run("plugins", "inspect", str(path))
+    assert result.status == CONFIG, result
+    assert result.err.count(str(path)) == 1, result
+    assert result.err.startswith(f"weir plugins: {path}: "), result
+
+
 def test_run_json_counts(weir):
     result = weir.run("run", "--once", "--json", weir.manifest(GOOD))
     assert result.status == OK, result
