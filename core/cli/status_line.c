@@ -43,8 +43,18 @@ static void draw_again(void) {
     pthread_mutex_unlock(&line.lock);
 }
 
+/* Records that go to the same terminal would be written into the status line. */
+static bool shares_terminal(const pipeline *p) {
+    if (!isatty(STDOUT_FILENO)) return false;
+    for (size_t i = 0; i < p->node_count; i++) {
+        if (p->nodes[i]->kind == WEIR_KIND_SINK && str_eq_z(p->nodes[i]->type, "stdout"))
+            return true;
+    }
+    return false;
+}
+
 void status_line_start(runtime *rt, const plan *p) {
-    if (!isatty(STDERR_FILENO)) return;
+    if (!isatty(STDERR_FILENO) || shares_terminal(p->pipeline)) return;
     line.rt = rt;
     line.plan = p;
     line.started_ns = line.last_ns = clock_mono_ns(&clock_system);

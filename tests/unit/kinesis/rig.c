@@ -1,5 +1,6 @@
 #include "rig.h"
 
+#include <limits.h>
 #include <setjmp.h>
 #include <stdarg.h>
 
@@ -14,6 +15,14 @@
 #define LIST_BYTES 65536u
 
 /* ---- a small Kinesis ---- */
+
+/* The decimal number a text begins with; a text without one fails the test. */
+static int number_of(const char *text) {
+    char *end;
+    long value = strtol(text, &end, 10);
+    if (end == text || value < 0 || value > INT_MAX) fail_msg("no number in \"%s\"", text);
+    return (int)value;
+}
 
 static const char *field(const char *body, const char *name, char *out, size_t size) {
     char key[64];
@@ -40,7 +49,7 @@ static void refuse(stub_answer *out, const char *code) {
 
 static void answer_list(service *s, const char *body, stub_answer *out) {
     char token[16];
-    int from = field(body, "NextToken", token, sizeof token) ? atoi(token) : 0, listed = 0;
+    int from = field(body, "NextToken", token, sizeof token) ? number_of(token) : 0, listed = 0;
     s->lists++;
     if (s->list_error) {
         refuse(out, s->list_error);
@@ -81,14 +90,14 @@ static void answer_iterator(service *s, const char *body, stub_answer *out) {
     field(body, "ShardIteratorType", type, sizeof type);
     int at = 0;
     if (field(body, "StartingSequenceNumber", sequence, sizeof sequence))
-        at = atoi(sequence) - 1000 + (strcmp(type, "AFTER_SEQUENCE_NUMBER") == 0);
+        at = number_of(sequence) - 1000 + (strcmp(type, "AFTER_SEQUENCE_NUMBER") == 0);
     stub_text(out, 200, "{\"ShardIterator\":\"%s:%d\"}", which + 8, at);
 }
 
 static void answer_records(service *s, const char *body, stub_answer *out) {
     char iterator[64];
     field(body, "ShardIterator", iterator, sizeof iterator);
-    int number = atoi(iterator), at = atoi(strchr(iterator, ':') + 1);
+    int number = number_of(iterator), at = number_of(strchr(iterator, ':') + 1);
     fake_shard *which = &s->shards[number];
     s->reads++;
     if (s->records_error) {
@@ -287,7 +296,7 @@ static void take(rig *r, const weir_batch *b) {
         assert_int_equal(b->rows->key_len[i], strlen(key));
         assert_memory_equal(b->rows->key_ptr[i], key, strlen(key));
         assert_int_equal(b->rows->time_us[i], (1767225600LL + number % 100) * 1000000 + 250000);
-        assert_int_equal(which, atoi(strstr(b->split.ptr, "shardId-") + 8));
+        assert_int_equal(which, number_of(strstr(b->split.ptr, "shardId-") + 8));
     }
     r->lag_ms = b->lag_ms; /* what a batch tells, no event repeats */
     r->records += (int)b->rows->count;
@@ -296,8 +305,8 @@ static void take(rig *r, const weir_batch *b) {
     /* The position is that of the last record. */
     shard_position p;
     assert_true(position_decode(&p, b->resume));
-    int which = atoi(strstr(b->split.ptr, "shardId-") + 8);
-    assert_int_equal(atoi(p.sequence), 1000 + r->last[which]);
+    int which = number_of(strstr(b->split.ptr, "shardId-") + 8);
+    assert_int_equal(number_of(p.sequence), 1000 + r->last[which]);
     memcpy(r->resume, b->resume.ptr, b->resume.len);
     r->resume_len = (uint32_t)b->resume.len;
 }
@@ -313,7 +322,7 @@ weir_status rig_poll(rig *r, int64_t wait_ns) {
         take(r, args.batch);
         weir_api_of(fake_ctx(r->host))->batch.release(args.batch);
     } else if (status == WEIR_EVENT && args.event->kind == WEIR_EVENT_FINISHED) {
-        r->finished[atoi(strstr(args.event->split.ptr, "shardId-") + 8)] = true;
+        r->finished[number_of(strstr(args.event->split.ptr, "shardId-") + 8)] = true;
         for (uint32_t i = 0; i < args.event->child_count; i++) {
             const weir_split *c = args.event->children[i];
             snprintf(r->child[i], sizeof r->child[i], "%.*s<%.*s%s%.*s", (int)c->id.len, c->id.ptr,
