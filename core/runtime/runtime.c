@@ -261,7 +261,8 @@ runtime *runtime_new(const runtime_config *config, weir_error *err) {
     rt->controls = calloc(p->stage_count + 1, sizeof *rt->controls);
     rt->channels = calloc(p->channel_count + 1u, sizeof(channel *));
     if (rt->splits == NULL || rt->tasks == NULL || rt->controls == NULL || rt->channels == NULL) {
-        status = error_set(err, WEIR_E_NOMEM, 0, "out of memory");
+        error_set(err, WEIR_E_NOMEM, 0, "out of memory");
+        status = WEIR_E_NOMEM;
     }
     if (status == WEIR_OK) status = build_tasks(rt, err);
     if (status == WEIR_OK) status = connect_tasks(rt, err);
