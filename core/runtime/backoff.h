@@ -11,4 +11,7 @@
  * under full jitter anywhere between nothing and that. [any] */
 int64_t backoff_ns(const retry_spec *retry, uint32_t failures, const template_env *env);
 
+/* True if a source's call that failed may succeed when it is repeated. [any] */
+bool backoff_may_pass(weir_status status, const weir_error *err);
+
 #endif

@@ -33,13 +33,6 @@ void source_control_cancel(source_control *c) {
     wake_signal(&c->wake);
 }
 
-static bool transient(weir_status status, const weir_error *err) {
-    uint32_t flags = error_flags(err);
-    if ((flags & (WEIR_ERR_FATAL | WEIR_ERR_CONFIG)) != 0) return false;
-    return (flags & WEIR_ERR_RETRYABLE) != 0 || status == WEIR_E_TIMEOUT ||
-           status == WEIR_E_THROTTLED;
-}
-
 /* One call of enumerate or discover, its splits taken into the table. */
 static weir_status look(source_control *c, weir_status (*call)(void *, weir_enumerate *),
                         bool may_discover, int64_t *next_ns, weir_error *err) {
@@ -122,7 +115,7 @@ static weir_status control_loop(source_control *c, weir_error *err) {
         }
         int64_t wait_ns = backoff_ns(retry, ++failures, context_template_env());
         bool late = first && clock_mono_ns(&clock_system) + wait_ns > start_by;
-        if (!transient(status, err) || late || failures >= retry->attempts) {
+        if (!backoff_may_pass(status, err) || late || failures >= retry->attempts) {
             error_prefix(err, "%s: cannot list splits", c->main->where);
             return status;
         }

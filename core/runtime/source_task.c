@@ -113,10 +113,7 @@ static weir_status handle_failure(source_state *s, weir_status status, weir_erro
         error_free(why);
         return status;
     }
-    bool transient =
-        (flags & WEIR_ERR_RETRYABLE) != 0 || status == WEIR_E_TIMEOUT || status == WEIR_E_THROTTLED;
-    if ((flags & (WEIR_ERR_FATAL | WEIR_ERR_CONFIG)) != 0) transient = false;
-    if (!transient || ++s->failures >= retry->attempts) {
+    if (!backoff_may_pass(status, err) || ++s->failures >= retry->attempts) {
         error_prefix(err, "%s", t->main->where);
         return status;
     }
