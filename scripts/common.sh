@@ -9,33 +9,49 @@ die() {
     exit 1
 }
 
-# Debian packages without which nothing is built, and those that only tests want.
+# Debian packages without which nothing is built, and those that only scripts/test wants besides.
 build_packages=(
     ca-certificates gcc g++ libc6-dev cmake ninja-build pkg-config ccache python3
     libyaml-dev libcurl4-openssl-dev libssl-dev libcmocka-dev zlib1g-dev libisal-dev
 )
 test_packages=(clang clang-tidy clang-format libclang-rt-14-dev git curl)
 
+# Prints the Debian packages of the tools that fetch and serve (tests/tools/setup, the emulators)
+# which this machine lacks. It looks for the programs: a node or python3 that came from elsewhere
+# brings its own npm and ensurepip, and Debian's npm is hundreds of packages.
+tool_packages() {
+    command -v openssl >/dev/null || echo openssl
+    command -v node >/dev/null && command -v npm >/dev/null || echo nodejs npm
+    python3 -c 'import venv, ensurepip' 2>/dev/null || echo python3-venv
+}
+
 # Installs what is missing of the packages named. One dpkg-query when nothing is.
 need_packages() {
-    local missing=() name
+    local missing=() name have native
+    if ! command -v dpkg-query >/dev/null || ! command -v apt-get >/dev/null; then
+        say "this is not Debian; what follows needs the equivalents of: $*"
+        return 0
+    fi
+    # What dpkg merely knows of ("not-installed") and packages of another architecture do not count.
+    native=$(dpkg --print-architecture)
+    have=$(dpkg-query -W -f='${Package}:${Architecture}:${db:Status-Status}\n' "$@" 2>/dev/null) ||
+        true
     for name in "$@"; do
-        # A package of a foreign architecture or one that was removed does not count.
-        case $(dpkg-query -W -f='${db:Status-Status} ' "$name" 2>/dev/null) in
-        *installed*) ;;
+        case $'\n'$have$'\n' in
+        *$'\n'"$name:$native:installed"$'\n'* | *$'\n'"$name:all:installed"$'\n'*) ;;
         *) missing+=("$name") ;;
         esac
     done
     [ ${#missing[@]} -eq 0 ] && return 0
-    command -v apt-get >/dev/null ||
-        die "missing: ${missing[*]}; this is not Debian: install their equivalents by hand"
     if [ "$(id -u)" -ne 0 ]; then
         die "missing Debian packages; install them with: sudo apt-get install ${missing[*]}"
     fi
     say "installing Debian packages: ${missing[*]}"
     export DEBIAN_FRONTEND=noninteractive
-    apt-get update -qq
-    apt-get install -y -qq --no-install-recommends "${missing[@]}" >/dev/null
+    # A machine that has just started may still be upgrading itself: wait for its lock.
+    apt-get update -qq -o DPkg::Lock::Timeout=300
+    apt-get install -y -qq -o DPkg::Lock::Timeout=300 --no-install-recommends "${missing[@]}" \
+        >/dev/null
 }
 
 # Jobs of a build: one a core, and no more than the memory carries (sanitizer links are large).
