@@ -127,8 +127,9 @@ weir_status std_errno_status(int code, uint32_t *flags) {
         return WEIR_E_IO;
     case ENAMETOOLONG:
     case ELOOP:
-        *flags = WEIR_ERR_PER_RECORD;
-        return WEIR_E_DATA;
+    case EISDIR:
+        *flags = WEIR_ERR_CONFIG;
+        return WEIR_E_INVALID_ARG;
     case ENOENT: /* fatal to a sink, but a source may know that the file was there before */
         *flags = 0;
         return WEIR_E_NOT_FOUND;
@@ -143,6 +144,24 @@ weir_status std_errno_status(int code, uint32_t *flags) {
     default: /* what is not known to pass by waiting must not be tried without end */
         *flags = WEIR_ERR_FATAL;
         return WEIR_E_IO;
+    }
+}
+
+const char *std_path_fault(int code) {
+    switch (code) {
+    case ENOTDIR:
+        return "the path leads through a file as if it were a folder";
+    case EISDIR:
+        return "the path names a folder where a file is expected";
+    case ENAMETOOLONG:
+        return "the path is longer than the system allows";
+    case ELOOP:
+        return "the symbolic links of the path lead in circles";
+    case EILSEQ:
+    case EINVAL: /* open(2): a character that the file system does not have */
+        return "the file system does not allow this path";
+    default:
+        return NULL;
     }
 }
 

@@ -121,7 +121,6 @@ static weir_status add_pattern(weir_ctx *ctx, weir_str pattern, bool must_exist,
             uint32_t flags;
             int code = errno;
             status = std_errno_status(code, &flags);
-            if (status == WEIR_E_DATA) status = WEIR_E_INVALID_ARG; /* no record made this path */
             weir_fail(ctx, error, status, WEIR_ERR_CONFIG, "cannot read '%s': %s", joined,
                       std_strerror(code, text, sizeof text));
         } else {

@@ -99,7 +99,8 @@ static weir_status sink_open(void *opaque, weir_open *args) {
     self->open_max = open_max > 0 ? (uint32_t)open_max : OPEN_DEFAULT;
     self->rules.ctx = ctx;
     self->rules.framing = format.framing;
-    self->rules.of_records = self->rule.literal_len < self->option.len;
+    self->rules.of_records = self->rule.of_records;
+    self->rules.literal = (size_t)self->rule.literal_len;
     self->rules.instance = args->instance;
     self->rules.parallelism = args->parallelism;
     self->rules.numbered = self->roll_size > 0 || self->roll_age_ns > 0 || self->roll_idle_ns > 0;
@@ -298,7 +299,7 @@ static weir_status write_rows(file_sink *self, const weir_write *args, weir_erro
     weir_status status = weir_api_of(self->ctx)->config.template_column(self->ctx, args->request,
                                                                         "path", NULL, &column);
     if (status != WEIR_OK || column == NULL) {
-        if (self->rule.literal_len < self->option.len) {
+        if (self->rule.of_records) {
             *stopped = 0;
             return weir_fail(self->ctx, system_error, status != WEIR_OK ? status : WEIR_E_INTERNAL,
                              0, "the path template was not evaluated");
@@ -325,10 +326,7 @@ static weir_status write_rows(file_sink *self, const weir_write *args, weir_erro
         status = write_run(self, t, args, row, end, stopped, system_error);
         row = *stopped;
         if (status == WEIR_E_DATA) { /* a name that no file can have */
-            for (; row < end; row++) {
-                fail_row(self, row, WEIR_E_DATA,
-                         "the path is too long, or its symbolic links lead in circles");
-            }
+            for (; row < end; row++) fail_row(self, row, WEIR_E_DATA, t->fault);
             drop(self, t);
             status = WEIR_OK;
         }

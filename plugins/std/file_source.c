@@ -272,10 +272,6 @@ static weir_status io_error(file_source *self, const split *s, const char *what,
     char text[128];
     uint32_t flags;
     weir_status status = std_errno_status(code, &flags);
-    if (status == WEIR_E_DATA) { /* no record made this path */
-        status = WEIR_E_INVALID_ARG;
-        flags = WEIR_ERR_CONFIG;
-    }
     return weir_fail(self->ctx, error, status, flags, "cannot %s '%s': %s", what, s->path,
                      std_strerror(code, text, sizeof text));
 }

@@ -55,9 +55,12 @@ weir_status std_format_get(weir_ctx *ctx, uint32_t otherwise, weir_format *out, 
 char *std_path_join(weir_ctx *ctx, weir_str path);
 
 /* The status that an errno of a file operation means, and error flags that go with it: RETRYABLE
- * only for what may pass by waiting, DATA with PER_RECORD for a path that no file can have (the
- * caller knows whether a record made the path), FATAL for the rest. */
+ * only for what may pass by waiting, CONFIG for a path that no file can have, FATAL for the rest.
+ * No record is blamed: the caller knows whether one made the path, see std_path_fault. */
 weir_status std_errno_status(int code, uint32_t *flags);
+/* What is wrong with the path itself if opening it or making its folders failed with this errno
+ * (static, lower case); NULL if the errno says nothing about the path. [any] */
+const char *std_path_fault(int code);
 /* Can the descriptor be used in this direction, O_RDONLY or O_WRONLY? A closed standard stream
  * cannot, nor can what a host put in its place so that its number stays taken. [any] */
 bool std_stream_usable(int fd, int direction);

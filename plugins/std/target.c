@@ -26,8 +26,7 @@ typedef struct naming {
     bool generated;
 } naming;
 
-static weir_status take_apart(const target_rules *rules, const target *t, naming *out,
-                              weir_error *error);
+static weir_status take_apart(const target_rules *rules, target *t, naming *out, weir_error *error);
 static weir_status scan_folder(const target_rules *rules, target *t, const naming *n,
                                weir_error *error);
 static weir_status start_file(const target_rules *rules, target *t, weir_error *error);
@@ -41,10 +40,6 @@ static weir_status fail_errno(const target_rules *rules, weir_error *error, cons
     uint32_t flags;
     weir_status status = std_errno_status(code, &flags);
     if (status == WEIR_E_PERMISSION || status == WEIR_E_NOT_FOUND) flags |= WEIR_ERR_CONFIG;
-    if (status == WEIR_E_DATA && !rules->of_records) {
-        status = WEIR_E_INVALID_ARG;
-        flags = WEIR_ERR_CONFIG;
-    }
     /* A FIFO: its reader may yet come, or come back. */
     if ((code == EPIPE || code == ENXIO) && stat(path, &st) == 0 && S_ISFIFO(st.st_mode)) {
         flags = WEIR_ERR_RETRYABLE;
@@ -59,6 +54,35 @@ static weir_status fail_errno(const target_rules *rules, weir_error *error, cons
         weir_fail_hint(rules->ctx, error, "set roll.size below the largest file allowed");
     }
     return status;
+}
+
+/* Is the folder in front of the first placeholder one, or still to be made? If it is not, no record
+ * could have made a better path. */
+static bool literal_folder_usable(const target_rules *rules, const target *t) {
+    size_t end = t->path_len - t->key_len + rules->literal;
+    char dir[PATH_MAX];
+    struct stat st;
+    while (end > 0 && t->path[end - 1] != '/') end--;
+    if (end == 0) return true; /* the working folder */
+    if (end >= sizeof dir) return false;
+    memcpy(dir, t->path, end);
+    dir[end] = '\0';
+    /* The slash at its end makes a file fail with ENOTDIR. */
+    return stat(dir, &st) == 0 || errno == ENOENT;
+}
+
+/* A failure to make the file that a path names, before anything was written to it: a path that no
+ * file can have costs the records that made it, and nobody else. */
+static weir_status fail_path(const target_rules *rules, target *t, weir_error *error,
+                             const char *what, const char *path, int code) {
+    const char *fault = rules->of_records ? std_path_fault(code) : NULL;
+    char text[128];
+    if (fault == NULL || !literal_folder_usable(rules, t)) {
+        return fail_errno(rules, error, what, path, code);
+    }
+    t->fault = fault;
+    return weir_fail(rules->ctx, error, WEIR_E_DATA, WEIR_ERR_PER_RECORD, "cannot %s '%s': %s",
+                     what, path, std_strerror(code, text, sizeof text));
 }
 
 target *target_new(const target_rules *rules, weir_str key, uint64_t hash) {
@@ -271,7 +295,7 @@ static size_t extension(const char *name, size_t len) {
     return at;
 }
 
-static weir_status take_apart(const target_rules *rules, const target *t, naming *out,
+static weir_status take_apart(const target_rules *rules, target *t, naming *out,
                               weir_error *error) {
     const char *slash = memrchr(t->path, '/', t->path_len);
     size_t dir_len = slash != NULL ? (size_t)(slash - t->path) : 1;
@@ -286,7 +310,7 @@ static weir_status take_apart(const target_rules *rules, const target *t, naming
     /* 48 bytes are for the dot, the stamp, the task, the number. */
     if (dir_len + name_len + 64 >= sizeof out->dir ||
         name_len + rules->suffix.len + 48 > sizeof out->stem) {
-        return fail_errno(rules, error, "write to", t->path, ENAMETOOLONG);
+        return fail_path(rules, t, error, "write to", t->path, ENAMETOOLONG);
     }
     memcpy(out->dir, dir, dir_len);
     out->dir[dir_len] = '\0'; /* empty for the root folder: "/name" follows */
@@ -404,7 +428,7 @@ static weir_status scan_folder(const target_rules *rules, target *t, const namin
     const struct dirent *entry;
     uint64_t most = 0;
     if (dir == NULL) {
-        if (errno != ENOENT) return fail_errno(rules, error, "list the folder", n->dir, errno);
+        if (errno != ENOENT) return fail_path(rules, t, error, "list the folder", n->dir, errno);
         t->next_number = 1;
         t->scanned = true;
         return WEIR_OK;
@@ -424,7 +448,8 @@ static weir_status scan_folder(const target_rules *rules, target *t, const namin
 
 /* ---- opening ---- */
 
-static weir_status make_folders(const target_rules *rules, const char *dir, weir_error *error) {
+static weir_status make_folders(const target_rules *rules, target *t, const char *dir,
+                                weir_error *error) {
     char path[PATH_MAX];
     size_t len = strlen(dir);
     memcpy(path, dir, len + 1);
@@ -432,7 +457,7 @@ static weir_status make_folders(const target_rules *rules, const char *dir, weir
         if (path[i] != '/' && path[i] != '\0') continue;
         path[i] = '\0';
         if (mkdir(path, 0777) != 0 && errno != EEXIST) {
-            return fail_errno(rules, error, "make the folder", path, errno);
+            return fail_path(rules, t, error, "make the folder", path, errno);
         }
         path[i] = dir[i];
     }
@@ -445,6 +470,10 @@ static int open_direct(const target_rules *rules, target *t, weir_status *status
     struct stat st;
     *status = WEIR_OK;
     if (t->path[t->path_len - 1] == '/' || stat(t->path, &st) != 0 || S_ISREG(st.st_mode)) return 0;
+    if (S_ISDIR(st.st_mode) && rules->of_records) {
+        *status = fail_path(rules, t, error, "write to", t->path, EISDIR);
+        return 0;
+    }
     if (S_ISDIR(st.st_mode)) {
         *status = weir_fail(rules->ctx, error, WEIR_E_INVALID_ARG, WEIR_ERR_CONFIG,
                             "expected a file, found the folder '%s'", t->path);
@@ -512,14 +541,14 @@ static weir_status start_file(const target_rules *rules, target *t, weir_error *
             return WEIR_OK;
         }
         if (code != EEXIST && code != ENOENT) {
-            status = fail_errno(rules, error, "create", hidden, code);
+            status = fail_path(rules, t, error, "create", hidden, code);
         }
         weir_free(rules->ctx, hidden);
         weir_free(rules->ctx, final);
         if (code == EEXIST) {
             numbered = true; /* an earlier run's file has the plain name */
         } else if (code == ENOENT) {
-            status = make_folders(rules, n.dir, error);
+            status = make_folders(rules, t, n.dir, error);
             if (numbered) t->next_number--;
         }
         if (status != WEIR_OK) return status;

@@ -30,6 +30,7 @@ typedef struct target_rules {
     uint32_t parallelism;
     bool of_records; /* records have a say in the path: one that cannot be is theirs to lose */
     bool numbered;   /* rolling was asked for: every name has its number */
+    size_t literal;  /* with of_records: bytes of every key that the manifest wrote itself */
     weir_str suffix; /* of generated names */
     char stamp[24];  /* of generated names: when the sink was opened */
 } target_rules;
@@ -45,10 +46,11 @@ typedef struct target {
     uint64_t hash;
     char *hidden; /* the file under way; NULL = none */
     char *final;
-    int fd;      /* -1 = closed for now, or none */
-    bool direct; /* a device or FIFO: written in place, neither synced nor renamed */
-    bool dirty;  /* holds bytes that no fsync has seen */
-    bool fresh;  /* its name is not durable yet */
+    int fd;            /* -1 = closed for now, or none */
+    const char *fault; /* why no file can have this path, if the record is to blame (static) */
+    bool direct;       /* a device or FIFO: written in place, neither synced nor renamed */
+    bool dirty;        /* holds bytes that no fsync has seen */
+    bool fresh;        /* its name is not durable yet */
     bool scanned;
     uint64_t next_number;
     uint64_t size; /* bytes, always a record's boundary */
@@ -61,7 +63,9 @@ target *target_new(const target_rules *rules, weir_str key, uint64_t hash);
 /* Closes without completing: the file stays hidden. NULL is ignored. */
 void target_free(const target_rules *rules, target *t);
 
-/* Makes sure that there is a file to write to and that it is open. */
+/* Makes sure that there is a file to write to and that it is open. DATA (PER_RECORD) and `fault`
+ * if no file can have this path and the records that made it are to blame; it is the manifest's
+ * fault if they had no say in it, or if the folder that its literal part names is none. */
 weir_status target_ready(const target_rules *rules, target *t, weir_error *error);
 /* Writes whole records. On failure the file is cut back to where it was, so that a retry neither
  * tears nor repeats a record. `deadline_ns` bounds waiting for a FIFO's reader. */

@@ -360,7 +360,7 @@ static void test_partial_failure(void **state) {
     assert_int_equal(host.result.status, WEIR_OK);
     assert_int_equal(host.result.failed_count, 1);
     assert_int_equal(host.result.failed_index[0], 2);
-    assert_true(host.result.failed_status[0] != WEIR_E_DATA);
+    assert_int_equal(host.result.failed_status[0], WEIR_E_DATA);
     end(self, WEIR_CLOSE_DRAIN);
     assert_string_equal(content("a-000001.txt"), "1\n2\n");
 }
@@ -461,6 +461,73 @@ static void test_path_of_a_record_too_long(void **state) {
     assert_string_equal(content("tpo/a/x"), "1\n");
 }
 
+/* A file where a record's path needs a folder, and the other way round. */
+static void test_path_of_a_record_in_the_way(void **state) {
+    const char *ptr[6] = {"o/x", "o/x/y", "o/x/y/z", "o/d", "o/d", "o/w"};
+    uint32_t len[6] = {3, 5, 7, 3, 3, 3};
+    weir_column column = {.struct_size = sizeof column, .encoding = WEIR_COLUMN_PLAIN};
+    weir_str values[6] = {STR("1"), STR("2"), STR("3"), STR("4"), STR("5"), STR("6")};
+    char path[128];
+    void *self = open_sink("o/${.u}");
+    (void)state;
+    column.ptr = ptr;
+    column.len = len;
+    host.column = &column;
+    write_values(self, values, 1, false);
+    flush(self, true); /* now there is a file o/x */
+    snprintf(path, sizeof path, "%s/o/d", folder);
+    assert_int_equal(mkdir(path, 0777), 0);
+    write_values(self, values, 6, false);
+    assert_int_equal(host.result.status, WEIR_OK);
+    assert_int_equal(host.result.failed_count, 4);
+    for (uint32_t i = 0; i < 4; i++) {
+        assert_int_equal(host.result.failed_index[i], i + 1);
+        assert_int_equal(host.result.failed_status[i], WEIR_E_DATA);
+    }
+    assert_true(host.result.flags & WEIR_ERR_PER_RECORD);
+    assert_false(host.result.flags & (WEIR_ERR_FATAL | WEIR_ERR_CONFIG));
+    assert_non_null(strstr(host.result.text, "through a file"));
+    flush(self, false);
+    assert_int_equal(host.flush_status, WEIR_OK);
+    end(self, WEIR_CLOSE_DRAIN);
+    assert_string_equal(names("o"), "d w x x-000001");
+    assert_string_equal(content("o/w"), "6\n");
+    assert_string_equal(content("o/x-000001"), "1\n");
+}
+
+/* A file where the literal part names a folder: no record could do better, all would be lost. */
+static void test_literal_folder_is_a_file(void **state) {
+    const char *ptr[1] = {"o/f/x"};
+    uint32_t len[1] = {5};
+    weir_column column = {.struct_size = sizeof column, .encoding = WEIR_COLUMN_CONSTANT};
+    void *self = open_sink("o/f");
+    (void)state;
+    write_one(self, "1");
+    end(self, WEIR_CLOSE_DRAIN);
+    column.ptr = ptr;
+    column.len = len;
+    host.column = &column;
+    self = open_sink("o/f/${.u}");
+    write_one(self, "2");
+    assert_int_equal(host.result.status, WEIR_E_NOT_FOUND);
+    assert_true(host.result.flags & WEIR_ERR_FATAL);
+    assert_false(host.result.flags & WEIR_ERR_PER_RECORD);
+    end(self, WEIR_CLOSE_DRAIN);
+    host.column = NULL; /* nor is there anybody to blame without a placeholder */
+    self = open_sink("o/f/x");
+    write_one(self, "3");
+    assert_int_equal(host.result.status, WEIR_E_NOT_FOUND);
+    assert_true(host.result.flags & WEIR_ERR_FATAL);
+    end(self, WEIR_CLOSE_DRAIN);
+    self = open_sink("o/f$$/x"); /* a dollar sign is not a placeholder */
+    ptr[0] = "o/f/x";
+    host.column = &column;
+    write_one(self, "4");
+    assert_int_equal(host.result.status, WEIR_E_NOT_FOUND);
+    end(self, WEIR_CLOSE_DRAIN);
+    assert_string_equal(content("o/f"), "1\n");
+}
+
 /* The same in a path that the manifest alone makes: no record can be better, none is blamed. */
 static void test_path_of_the_manifest_too_long(void **state) {
     static char path[310];
@@ -493,8 +560,9 @@ static void test_errno_classes(void **state) {
         {EBUSY, WEIR_E_IO, WEIR_ERR_RETRYABLE},
         {ETIMEDOUT, WEIR_E_IO, WEIR_ERR_RETRYABLE},
         {ENOMEM, WEIR_E_NOMEM, WEIR_ERR_RETRYABLE},
-        {ENAMETOOLONG, WEIR_E_DATA, WEIR_ERR_PER_RECORD},
-        {ELOOP, WEIR_E_DATA, WEIR_ERR_PER_RECORD},
+        {ENAMETOOLONG, WEIR_E_INVALID_ARG, WEIR_ERR_CONFIG},
+        {ELOOP, WEIR_E_INVALID_ARG, WEIR_ERR_CONFIG},
+        {EISDIR, WEIR_E_INVALID_ARG, WEIR_ERR_CONFIG},
         {ENOENT, WEIR_E_NOT_FOUND, 0},
         {ENOTDIR, WEIR_E_NOT_FOUND, WEIR_ERR_FATAL},
         {EACCES, WEIR_E_PERMISSION, WEIR_ERR_FATAL},
@@ -502,7 +570,6 @@ static void test_errno_classes(void **state) {
         {EROFS, WEIR_E_PERMISSION, WEIR_ERR_FATAL},
         {EINVAL, WEIR_E_IO, WEIR_ERR_FATAL},
         {EBADF, WEIR_E_IO, WEIR_ERR_FATAL},
-        {EISDIR, WEIR_E_IO, WEIR_ERR_FATAL},
         {ENODEV, WEIR_E_IO, WEIR_ERR_FATAL},
         {ENXIO, WEIR_E_IO, WEIR_ERR_FATAL},
         {EFBIG, WEIR_E_IO, WEIR_ERR_FATAL},
@@ -513,6 +580,18 @@ static void test_errno_classes(void **state) {
         uint32_t flags = UINT32_MAX;
         assert_int_equal(std_errno_status(cases[i].code, &flags), cases[i].status);
         assert_int_equal(flags, cases[i].flags);
+    }
+}
+
+static void test_path_faults(void **state) {
+    static const int of_path[] = {ENOTDIR, EISDIR, ENAMETOOLONG, ELOOP, EILSEQ, EINVAL};
+    static const int others[] = {ENOENT, EACCES, EPERM, EROFS, ENOSPC, EIO, EMFILE, EEXIST, 0};
+    (void)state;
+    for (size_t i = 0; i < sizeof of_path / sizeof of_path[0]; i++) {
+        assert_non_null(std_path_fault(of_path[i]));
+    }
+    for (size_t i = 0; i < sizeof others / sizeof others[0]; i++) {
+        assert_null(std_path_fault(others[i]));
     }
 }
 
@@ -609,7 +688,10 @@ int main(void) {
         CASE(test_folder_in_the_way),
         CASE(test_no_memory),
         CASE(test_path_of_a_record_too_long),
+        CASE(test_path_of_a_record_in_the_way),
+        CASE(test_literal_folder_is_a_file),
         CASE(test_errno_classes),
+        CASE(test_path_faults),
         CASE(test_nobody_reads),
         CASE(test_path_of_the_manifest_too_long),
     };
