@@ -14,7 +14,8 @@ build_packages=(
     ca-certificates gcc g++ libc6-dev cmake ninja-build pkg-config ccache python3
     libyaml-dev libcurl4-openssl-dev libssl-dev libcmocka-dev zlib1g-dev libisal-dev
 )
-test_packages=(clang clang-tidy clang-format libclang-rt-14-dev git curl)
+# make: a plugin of another tree is built as its author would, with CMake's default generator.
+test_packages=(clang clang-tidy clang-format libclang-rt-14-dev make git curl)
 
 # Prints the Debian packages of the tools that fetch and serve (tests/tools/setup, the emulators)
 # which this machine lacks. It looks for the programs: a node or python3 that came from elsewhere
