@@ -45,7 +45,8 @@ need_packages() {
     done
     [ ${#missing[@]} -eq 0 ] && return 0
     if [ "$(id -u)" -ne 0 ]; then
-        die "missing Debian packages; install them with: sudo apt-get install ${missing[*]}"
+        die "missing Debian packages; install them with: sudo apt-get update &&" \
+            "sudo apt-get install --no-install-recommends ${missing[*]}"
     fi
     say "installing Debian packages: ${missing[*]}"
     export DEBIAN_FRONTEND=noninteractive
