@@ -47,6 +47,7 @@ typedef struct state_committable {
 } state_committable;
 
 typedef struct state_part {
+    struct state_part *next; /* more parts of the same acknowledgement; part_free frees them all */
     arena *memory;
     uint32_t node; /* index among the checkpoint's nodes */
     bool captured; /* taken at the trigger: overridden by what tasks say of the same splits */
@@ -95,7 +96,7 @@ typedef struct checkpoint {
 /* ---- parts ---- */
 
 state_part *part_new(uint32_t node); /* NULL without memory */
-void part_free(state_part *p);       /* NULL is ignored */
+void part_free(state_part *p);       /* with those behind it; NULL is ignored */
 /* Each copies what it is given. WEIR_E_NOMEM, or TOO_LARGE at a limit of base/limits.h. */
 weir_status part_add_split(state_part *p, const state_split *s);
 weir_status part_add_blob(state_part *p, const state_blob *b);
