@@ -38,15 +38,33 @@ void failures_free(failures *f) {
     free(f);
 }
 
-/* Where a record stands, for people: "split shardId-0, position 49.., row 12 of its batch". */
+/* Positions are bytes of the source's own: printable ones as they are, others escaped. */
+static void position_text(weir_str position, char *out, size_t size) {
+    size_t at = 0;
+    out[0] = '\0';
+    for (size_t i = 0; i < position.len && at + 5 < size; i++) {
+        unsigned char c = (unsigned char)position.ptr[i];
+        bool plain = c > ' ' && c < 0x7f && c != '\\';
+        int n = snprintf(out + at, size - at, plain ? "%c" : "\\x%02x", c);
+        if (n > 0) at += (size_t)n;
+    }
+}
+
+/* Where a record stands, for people: with its position if the source was asked for positions, else
+ * with what is known anyway, the position behind the last record of its batch. */
 static void describe(const weir_batch *batch, uint32_t row, char *out, size_t size) {
     weir_str position;
+    char text[WEIR_POSITION_MAX * 4 + 1];
     if (batch->split.len == 0) {
         snprintf(out, size, "a record");
     } else if (rows_header(batch->rows, row, STR(WEIR_META_POSITION), &position)) {
-        snprintf(out, size, "split %.*s, position %.*s", STR_FMT(batch->split), STR_FMT(position));
+        position_text(position, text, sizeof text);
+        snprintf(out, size, "split %.*s, position %s", STR_FMT(batch->split), text);
     } else {
-        snprintf(out, size, "split %.*s, record %u of its batch", STR_FMT(batch->split), row);
+        bool known = batch->resume.len > 0;
+        if (known) position_text(batch->resume, text, sizeof text);
+        snprintf(out, size, "split %.*s, record %u of a batch of %u%s%s", STR_FMT(batch->split),
+                 row + 1, batch->rows->count, known ? ", before position " : "", known ? text : "");
     }
 }
 
@@ -123,7 +141,7 @@ static weir_status add_letter(failures *f, const weir_batch *batch, uint32_t row
 
 weir_status failures_record(failures *f, const weir_batch *batch, uint32_t row,
                             const weir_error *why, uint32_t attempts, weir_error *err) {
-    char where[640];
+    char where[320 + 4 * WEIR_POSITION_MAX];
     describe(batch, row, where, sizeof where);
     count(&f->counters->failed, 1);
     if (f->node->on_error == ON_ERROR_FAIL) {

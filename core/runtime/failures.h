@@ -9,7 +9,8 @@
  *   weir.error.time      when, RFC 3339                weir.origin.split, weir.origin.position,
  *                                                      weir.origin.stream (where known)
  *
- * A dead-letter sink with a format writes them as one object (failures_envelope).
+ * These stand behind the record's own headers. A dead-letter sink with a format writes each letter
+ * as one object: see envelope.h.
  */
 #ifndef WEIR_RUNTIME_FAILURES_H
 #define WEIR_RUNTIME_FAILURES_H
@@ -34,10 +35,5 @@ weir_status failures_record(failures *f, const weir_batch *batch, uint32_t row,
 weir_status failures_unread(failures *f, const weir_error *why, weir_error *err);
 /* Sends the dead letters gathered so far on their way. [task] */
 weir_status failures_flush(failures *f, weir_error *err);
-
-/* The batch of dead letters with a tape of one object a record:
- * {"node", "code", "error", "attempts", "time", "origin": {...}, "key", "headers": {...},
- *  "value": text | "value_base64": text}. A new reference; NULL without memory. */
-const weir_batch *failures_envelope(batch_home *home, const weir_batch *batch);
 
 #endif

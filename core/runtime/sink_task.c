@@ -6,6 +6,7 @@
 #include "base/str.h"
 #include "runtime/backoff.h"
 #include "runtime/context.h"
+#include "runtime/envelope.h"
 #include "runtime/task.h"
 
 #define OPEN_TIMEOUT_NS (60 * CLOCK_NS_PER_S)

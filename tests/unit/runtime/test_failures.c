@@ -6,6 +6,7 @@
 #include <string.h>
 
 #include "rig.h"
+#include "runtime/envelope.h"
 #include "weir/json.h"
 
 static weir_status give_up(rig *r, const weir_batch *batch, uint32_t row, const char *text) {
@@ -181,14 +182,100 @@ static void test_envelope_of_foreign_words(void **state) {
     has(json, "\"error\":\"byte \xef\xbf\xbd and \xc3\xa9\"");
     has(json, "\"split\":\"sh\xef\xbf\xbdrd\"");
     has(json, "\"position\":\"\xef\xbf\xbdpos\"");
+    has(json, "\"split_base64\":\"c2j/cmQ=\"");
+    has(json, "\"position_base64\":\"gHBvcw==\"");
     free(json);
+}
+
+/* Nothing of a record's headers is lost: neither bytes nor nulls, nor a second one of a name. */
+static void test_envelope_of_headers(void **state) {
+    (void)state;
+    rec binary = {.value = "v", .header = "mine", .header_value = "a\xff"};
+    char *json;
+    envelope(&binary, "s", "x", &json);
+    has(json, "\"headers\":{\"mine\":{\"base64\":\"Yf8=\"}},\"value\"");
+    free(json);
+    rec null = {.value = "v", .header = "mine"};
+    envelope(&null, "s", "x", &json);
+    has(json, "\"headers\":{\"mine\":null},\"value\"");
+    free(json);
+    rec name = {.value = "v", .header = "m\xfe", .header_value = "text"};
+    envelope(&name, "s", "x", &json);
+    has(json, "\"headers\":{},\"headers_base64\":[{\"name_base64\":\"bf4=\",\"value\":\"text\"}],");
+    free(json);
+}
+
+static void test_envelope_of_many_headers(void **state) {
+    (void)state;
+    rig r;
+    rig_init(&r);
+    /* As a letter stands on its way: the second time that it failed. */
+    static const char *const headers[][2] = {
+        {"a", "1"},  {"b", "x"},    {"a", "\xff"}, {"weir.error.node", "before"},
+        {"a", NULL}, {"\xff", "y"}, {"\xff", "z"}, {"weir.error.node", "now"},
+    };
+    weir_batch_builder *b = batch_begin(r.home, 1, 0);
+    weir_batch_columns c = {.struct_size = sizeof c};
+    assert_int_equal(batch_facet.reserve(b, 1, &c), WEIR_OK);
+    c.value_ptr[0] = "v";
+    c.value_len[0] = 1;
+    assert_int_equal(batch_facet.commit(b, 1), WEIR_OK);
+    for (size_t h = 0; h < sizeof headers / sizeof headers[0]; h++) {
+        weir_str value = {NULL, 0};
+        if (headers[h][1] != NULL) value = str_of(headers[h][1]);
+        assert_int_equal(batch_facet.header(b, str_of(headers[h][0]), value), WEIR_OK);
+    }
+    weir_batch_seal seal = {.struct_size = sizeof seal, .split = STR("s"), .lag_ms = -1};
+    const weir_batch *batch = batch_facet.seal(b, &seal);
+    const weir_batch *enveloped = failures_envelope(r.home, batch);
+    assert_non_null(enveloped);
+    const weir_value *root = weir_tape_root(enveloped->tape, 0);
+    char json[1024];
+    assert_true(weir_json_bound(root) < sizeof json);
+    json[weir_json_write(root, json)] = '\0';
+    assert_string_equal(json, "{\"node\":\"now\",\"origin\":{},"
+                              "\"headers\":{\"a\":[\"1\",{\"base64\":\"/w==\"},null],\"b\":\"x\","
+                              "\"weir.error.node\":\"before\"},"
+                              "\"headers_base64\":[{\"name_base64\":\"/w==\",\"value\":\"y\"},"
+                              "{\"name_base64\":\"/w==\",\"value\":\"z\"}],\"value\":\"v\"}");
+    batch_release(enveloped);
+    batch_release(batch);
+    error_free(r.err);
+    batch_home_free(r.home);
+    arena_free(r.memory);
+}
+
+/* Where a bad record stands: its own position where there is one, else that of its batch. */
+static void test_place_is_named(void **state) {
+    (void)state;
+    rig r;
+    rig_init(&r);
+    rig_start(&r);
+    rec records[] = {{.value = "a", .position = "4\x01 2"}, {.value = "b"}};
+    const weir_batch *batch = rig_batch(r.home, "shard-3", records, 2);
+    assert_int_equal(give_up(&r, batch, 0, "bad"), WEIR_E_DATA);
+    assert_string_equal(error_text(r.err), "out: split shard-3, position 4\\x01\\x202: bad");
+    batch_release(batch);
+    batch = rig_letters(r.home, "shard-3", "abc");
+    assert_int_equal(give_up(&r, batch, 1, "bad"), WEIR_E_DATA);
+    assert_string_equal(
+        error_text(r.err),
+        "out: split shard-3, record 2 of a batch of 3, before position resume: bad");
+    batch_release(batch);
+    rig_end(&r);
 }
 
 int main(void) {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_fail_and_skip),      cmocka_unit_test(test_dead_letter_keeps_all),
-        cmocka_unit_test(test_unflushed_is_freed), cmocka_unit_test(test_envelope),
-        cmocka_unit_test(test_envelope_of_binary), cmocka_unit_test(test_envelope_of_foreign_words),
+        cmocka_unit_test(test_fail_and_skip),
+        cmocka_unit_test(test_dead_letter_keeps_all),
+        cmocka_unit_test(test_unflushed_is_freed),
+        cmocka_unit_test(test_envelope),
+        cmocka_unit_test(test_envelope_of_binary),
+        cmocka_unit_test(test_envelope_of_foreign_words),
+        cmocka_unit_test(test_envelope_of_headers),
+        cmocka_unit_test(test_envelope_of_many_headers),
+        cmocka_unit_test(test_place_is_named),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
