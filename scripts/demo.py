@@ -76,7 +76,7 @@ def run(folder):
         command = [PROGRAM, "run", ROOT / "examples" / "kinesis-to-files.yaml", "--from", "none",
                    "--set", f"input.stream={stream}", "--set", f"input.endpoint={endpoint.endpoint}",
                    "--set", f"output.path={folder}"]
-        print("== weir run examples/kinesis-to-files.yaml --set input.stream=demo ...", flush=True)
+        print("== weir run examples/kinesis-to-files.yaml --set input.stream=demo ...")
         weir = subprocess.Popen(command, env={
             **os.environ, "WEIR_STATE": str(folder / "state"), "AWS_ACCESS_KEY_ID": "local",
             "AWS_SECRET_ACCESS_KEY": "local-secret", "AWS_EC2_METADATA_DISABLED": "true"})
@@ -105,6 +105,7 @@ def run(folder):
 
 
 def main():
+    sys.stdout.reconfigure(line_buffering=True)  # in a log, too, each line comes when it is true
     shutil.rmtree(FOLDER, ignore_errors=True)
     FOLDER.mkdir(parents=True)
     try:
