@@ -70,6 +70,13 @@ typedef struct note_limits {
     uint64_t request_bytes, record_bytes;
 } note_limits;
 
+/* Versions of one kind of stored bytes. A component that says nothing writes and reads version 1.
+ * Always 1 <= reads_min <= written <= reads_max. */
+typedef struct note_versions {
+    uint32_t written;
+    uint32_t reads_min, reads_max; /* inclusive */
+} note_versions;
+
 typedef struct note_component {
     uint32_t kind; /* WEIR_KIND_* */
     weir_str name, summary, stability;
@@ -80,8 +87,11 @@ typedef struct note_component {
     bool needs_tape, needs_key, needs_headers;
     const weir_str *needs_meta; /* WEIR_META_* */
     size_t needs_meta_count;
-    weir_str default_framing; /* "lines", "none"; empty = none */
-    weir_str suffix;          /* serde: usual file suffix */
+    note_versions state;        /* blobs of a snapshot: weir_open's state_version */
+    note_versions committables; /* sinks: what prepare writes */
+    note_versions splits;       /* sources: a split's private bytes and its positions */
+    weir_str default_framing;   /* "lines", "none"; empty = none */
+    weir_str suffix;            /* serde: usual file suffix */
     const note_option *options;
     size_t option_count;
     const weir_str *prefixes; /* pass-through prefixes: "properties." */

@@ -39,6 +39,8 @@ static void parse_components(parse *p, const weir_value *root, note *out);
 static void parse_component(parse *p, const weir_value *v, note_component *out);
 static void parse_limits(parse *p, const weir_value *v, note_limits *out);
 static void parse_needs(parse *p, const weir_value *v, note_component *out);
+static void parse_versions(parse *p, const weir_value *component, const char *name,
+                           note_versions *out);
 static const note_option *parse_options(parse *p, const weir_value *list, unsigned depth,
                                         const char *prefix, size_t *count);
 static void parse_option(parse *p, const weir_value *v, unsigned depth, const char *key,
@@ -392,6 +394,9 @@ static void parse_component(parse *p, const weir_value *v, note_component *out) 
     out->service_interval_ns = (int64_t)ns;
     const weir_value *needs = weir_json_get(v, "needs");
     if (needs != NULL) parse_needs(p, needs, out);
+    parse_versions(p, v, "state", &out->state);
+    parse_versions(p, v, "committables", &out->committables);
+    parse_versions(p, v, "splits", &out->splits);
     out->default_framing = get_text(p, v, "default_framing", false);
     out->suffix = get_text(p, v, "suffix", false);
     p->component_options = get_list(p, v, "options");
@@ -435,6 +440,41 @@ static void parse_needs(parse *p, const weir_value *v, note_component *out) {
     out->needs_key = get_flag(p, v, "key");
     out->needs_headers = get_flag(p, v, "headers");
     out->needs_meta = get_texts(p, v, "meta", &out->needs_meta_count);
+}
+
+/* A version number: 1 to 2^32 - 1. */
+static bool version_of(const weir_value *v, uint32_t *out) {
+    if (v->type != WEIR_V_I64 || v->as.i64 < 1 || v->as.i64 > UINT32_MAX) return false;
+    *out = (uint32_t)v->as.i64;
+    return true;
+}
+
+/* What is written and what can be read again. State in a checkpoint outlives the plugin that wrote
+ * it, so whether another version of the plugin can go on with it is known before any code runs. */
+static void parse_versions(parse *p, const weir_value *component, const char *name,
+                           note_versions *out) {
+    *out = (note_versions){1, 1, 1};
+    const weir_value *v = weir_json_get(component, name);
+    if (v == NULL) return;
+    if (v->type != WEIR_V_OBJECT) {
+        bad(p, WEIR_E_DATA, "\"%s\" is not an object", name);
+        return;
+    }
+    const weir_value *version = weir_json_get(v, "version");
+    if (version == NULL || !version_of(version, &out->written)) {
+        bad(p, WEIR_E_DATA, "\"%s\": \"version\" is no whole number from 1 to 2^32 - 1", name);
+        return;
+    }
+    out->reads_min = out->reads_max = out->written;
+    const weir_value *reads = weir_json_get(v, "reads");
+    if (reads == NULL) return;
+    if (reads->type != WEIR_V_ARRAY || reads->size != 2 ||
+        !version_of(reads + 1, &out->reads_min) || !version_of(reads + 2, &out->reads_max) ||
+        out->reads_min > out->written || out->reads_max < out->written) {
+        *out = (note_versions){1, 1, 1};
+        bad(p, WEIR_E_DATA, "\"%s\": \"reads\" is no [lowest, highest] around version %" PRIi64,
+            name, version->as.i64);
+    }
 }
 
 /* ---- options ---- */

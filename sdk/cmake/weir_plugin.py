@@ -37,11 +37,13 @@ PLUGIN_KEYS = ("id", "version", "name", "summary", "vendor", "license", "homepag
                "components")
 ABI_KEYS = ("major", "built_with", "requires", "platform")
 COMPONENT_KEYS = ("kind", "name", "summary", "stability", "capabilities", "guarantee", "limits",
-                  "service_interval", "needs", "state", "default_framing", "suffix", "options",
-                  "prefixes", "rules", "include")
+                  "service_interval", "needs", "state", "committables", "splits", "default_framing",
+                  "suffix", "options", "prefixes", "rules", "include")
 LIMIT_KEYS = ("request_records", "request_bytes", "record_bytes", "record_overhead", "in_flight")
 NEEDS_KEYS = ("tape", "key", "headers", "meta")
-STATE_KEYS = ("version", "reads")
+# Stored bytes that have a version, and the only kind that writes them (None: any kind).
+VERSIONED = {"state": None, "committables": "sink", "splits": "source"}
+VERSION_KEYS = ("version", "reads")
 OPTION_KEYS = ("name", "type", "default", "required", "min", "max", "values", "pattern", "wire",
                "groups_requests", "path", "since", "deprecated", "replaced_by", "group",
                "description", "examples", "fields", "fields_of", "items")
@@ -229,8 +231,11 @@ class Checker:
                 if name not in META:
                     self.bad(where, f"unknown metadata column {show(name)}; known are "
                                     f"{', '.join(META)}")
-        if "state" in value:
-            self.state(f"{where}: state", value["state"])
+        for key, only in VERSIONED.items():
+            if key in value:
+                if only not in (None, kind):
+                    self.bad(where, f"only a {only} has {key}")
+                self.versions(f"{where}: {key}", value[key])
         self.one_of(where, value, "default_framing", FRAMINGS)
         self.text(where, value, "suffix")
         options = value.get("options", [])
@@ -253,15 +258,17 @@ class Checker:
                 self.bad(where, f"{show(key)}: expected a whole number below 2^32, "
                                 f"found {show(found)}")
 
-    def state(self, where, value):
-        if not self.keys(where, value, STATE_KEYS):
+    def versions(self, where, value):
+        if not self.keys(where, value, VERSION_KEYS):
             return
         version = value.get("version")
         reads = value.get("reads", [version, version])
-        if type(version) is not int or version < 1:
-            self.bad(where, f'"version": expected a whole number from 1, found {show(version)}')
+        if type(version) is not int or not 1 <= version < 2**32:
+            self.bad(where, f'"version": expected a whole number from 1 to 2^32 - 1, '
+                            f"found {show(version)}")
         elif (not isinstance(reads, list) or len(reads) != 2 or
-              any(type(r) is not int for r in reads) or not reads[0] <= version <= reads[1]):
+              any(type(r) is not int for r in reads) or
+              not 1 <= reads[0] <= version <= reads[1] < 2**32):
             self.bad(where, f'"reads": expected [lowest, highest] around version {version}, '
                             f"found {show(reads)}")
 

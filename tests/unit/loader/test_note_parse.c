@@ -69,6 +69,12 @@ static const note_option *option(const note_component *c, const char *key) {
     return found;
 }
 
+static void assert_versions(note_versions v, uint32_t written, uint32_t lowest, uint32_t highest) {
+    assert_int_equal(v.written, written);
+    assert_int_equal(v.reads_min, lowest);
+    assert_int_equal(v.reads_max, highest);
+}
+
 /* The sample plugin's note, read from its file, says all that its plugin.json says. */
 static void test_sample(void **state) {
     reading *r = *state;
@@ -135,6 +141,10 @@ static void test_sample(void **state) {
     assert_int_equal(serde->needs_meta_count, 1);
     assert_true(str_eq_z(serde->suffix, ".up"));
     assert_true(n.components[3].needs_tape);
+    assert_versions(source->state, 3, 2, 4);
+    assert_versions(source->splits, 2, 2, 2);
+    assert_versions(source->committables, 1, 1, 1);
+    assert_versions(sink->state, 1, 1, 1);
 }
 
 /* A group that contains itself unfolds so many levels and then ends: a tree, never a loop. */
@@ -250,6 +260,65 @@ static void test_components(void **state) {
     assert_int_equal(r->out.components[0].capabilities, 0);
 }
 
+/* Versions of stored bytes: each kind apart, absent is version 1, nonsense refuses the plugin. */
+static void test_versions(void **state) {
+    reading *r = *state;
+    static const char *const names[] = {"state", "committables", "splits"};
+    static const struct {
+        const char *value, *text;
+    } hostile[] = {
+        {"1", "is not an object"},
+        {"[1,1]", "is not an object"},
+        {"null", "is not an object"},
+        {"{}", "\"version\" is no whole number"},
+        {"{\"reads\":[1,1]}", "\"version\" is no whole number"},
+        {"{\"version\":0}", "\"version\" is no whole number"},
+        {"{\"version\":-1}", "\"version\" is no whole number"},
+        {"{\"version\":1.0}", "\"version\" is no whole number"},
+        {"{\"version\":\"1\"}", "\"version\" is no whole number"},
+        {"{\"version\":true}", "\"version\" is no whole number"},
+        {"{\"version\":[1]}", "\"version\" is no whole number"},
+        {"{\"version\":4294967296}", "\"version\" is no whole number"},
+        {"{\"version\":18446744073709551617}", "\"version\" is no whole number"},
+        {"{\"version\":2,\"reads\":2}", "around version 2"},
+        {"{\"version\":2,\"reads\":[]}", "around version 2"},
+        {"{\"version\":2,\"reads\":[2]}", "around version 2"},
+        {"{\"version\":2,\"reads\":[1,2,3]}", "around version 2"},
+        {"{\"version\":2,\"reads\":{\"1\":2}}", "around version 2"},
+        {"{\"version\":2,\"reads\":[[1,2],2]}", "around version 2"},
+        {"{\"version\":2,\"reads\":[1,[2]]}", "around version 2"},
+        {"{\"version\":2,\"reads\":[0,2]}", "around version 2"},
+        {"{\"version\":2,\"reads\":[3,4]}", "around version 2"},
+        {"{\"version\":2,\"reads\":[1,1]}", "around version 2"},
+        {"{\"version\":2,\"reads\":[4,1]}", "around version 2"},
+        {"{\"version\":2,\"reads\":[1,4294967296]}", "around version 2"},
+    };
+    assert_int_equal(parse(r, SINK("")), WEIR_OK);
+    const note_component *c = &r->out.components[0];
+    assert_versions(c->state, 1, 1, 1);
+    assert_versions(c->committables, 1, 1, 1);
+    assert_versions(c->splits, 1, 1, 1);
+    assert_int_equal(
+        parse(r, SINK(",\"state\":{\"version\":5},\"committables\":{\"version\":4294967295,"
+                      "\"reads\":[1,4294967295]},\"splits\":{\"version\":2,\"reads\":[1,3],"
+                      "\"colour\":\"blue\"}")),
+        WEIR_OK);
+    c = &r->out.components[0];
+    assert_versions(c->state, 5, 5, 5);
+    assert_versions(c->committables, UINT32_MAX, 1, UINT32_MAX);
+    assert_versions(c->splits, 2, 1, 3);
+    for (size_t n = 0; n < sizeof names / sizeof *names; n++) {
+        for (size_t i = 0; i < sizeof hostile / sizeof *hostile; i++) {
+            char json[1024];
+            char where[64];
+            (void)snprintf(json, sizeof json, SINK(",\"%s\":%s"), names[n], hostile[i].value);
+            expect(r, json, WEIR_E_DATA, hostile[i].text);
+            (void)snprintf(where, sizeof where, "sink n: \"%s\"", names[n]);
+            assert_contains(error_text(r->err), where);
+        }
+    }
+}
+
 static void test_options(void **state) {
     reading *r = *state;
     expect(r, SINK(",\"options\":{}"), WEIR_E_DATA, "\"options\" is not a list");
@@ -340,7 +409,7 @@ int main(void) {
         cmocka_unit_test(test_identity),      cmocka_unit_test(test_not_json),
         cmocka_unit_test(test_abi),           cmocka_unit_test(test_components),
         cmocka_unit_test(test_options),       cmocka_unit_test(test_mutations),
-        cmocka_unit_test(test_memory_limits),
+        cmocka_unit_test(test_memory_limits), cmocka_unit_test(test_versions),
     };
     return cmocka_run_group_tests(tests, setup, teardown);
 }

@@ -154,7 +154,19 @@ class Generator(unittest.TestCase):
         self.bad("a size such as", component(limits={"request_bytes": "many"}))
         self.bad("service_interval", component(service_interval="soon"))
         self.bad("end in a dot", component(prefixes=["properties"]))
-        self.bad("around version", component(state={"version": 2, "reads": [3, 4]}))
+        for key in ("state", "committables"):
+            self.bad("around version", component(**{key: {"version": 2, "reads": [3, 4]}}))
+            self.bad("around version", component(**{key: {"version": 2, "reads": [0, 2]}}))
+            self.bad("around version", component(**{key: {"version": 2, "reads": [2]}}))
+            self.bad("around version", component(**{key: {"version": 2, "reads": [1, 2**32]}}))
+            self.bad("from 1 to", component(**{key: {"version": 0}}))
+            self.bad("from 1 to", component(**{key: {"version": True}}))
+            self.bad("from 1 to", component(**{key: {"reads": [1, 1]}}))
+            self.bad("did you mean", component(**{key: {"version": 1, "read": [1, 1]}}))
+            self.bad("expected an object", component(**{key: 1}))
+        self.bad("only a source has splits", component(splits={"version": 1}))
+        self.bad("only a sink has committables",
+                 component(kind="source", limits={}, committables={"version": 1}))
         self.bad("a second sink", lambda p: p["components"].append(p["components"][0]))
 
     def test_options(self):
