@@ -15,6 +15,8 @@ static weir_status add_pattern(weir_ctx *ctx, weir_str pattern, bool must_exist,
                                weir_error *error);
 static weir_status add_globbed(weir_ctx *ctx, char *joined, weir_str pattern, bool must_exist,
                                file_list *out, weir_error *error);
+static weir_status add_match(weir_ctx *ctx, const char *path, bool must_exist, file_list *out,
+                             weir_error *error);
 static weir_status add_path(weir_ctx *ctx, const char *path, file_list *out, weir_error *error);
 static int compare(const void *a, const void *b);
 
@@ -99,6 +101,16 @@ static weir_status no_match(weir_ctx *ctx, weir_str pattern, weir_error *error) 
     return WEIR_E_NOT_FOUND;
 }
 
+static weir_status cannot_read(weir_ctx *ctx, const char *path, int code, weir_error *error) {
+    char text[128];
+    uint32_t flags;
+    weir_status status = std_errno_status(code, &flags);
+    weir_fail(ctx, error, status, WEIR_ERR_CONFIG, "cannot read '%s': %s", path,
+              std_strerror(code, text, sizeof text));
+    if (code == ENOENT) weir_fail_hint(ctx, error, "it is a symbolic link that leads nowhere");
+    return status;
+}
+
 static weir_status add_pattern(weir_ctx *ctx, weir_str pattern, bool must_exist, file_list *out,
                                weir_error *error) {
     struct stat st;
@@ -116,16 +128,12 @@ static weir_status add_pattern(weir_ctx *ctx, weir_str pattern, bool must_exist,
                                "expected a file, found the folder '%s'", joined);
             weir_fail_hint(ctx, error, "name its files, as in '%.*s/*'", (int)pattern.len,
                            pattern.ptr);
-        } else if (access(joined, R_OK) != 0 && must_exist) {
-            char text[128];
-            uint32_t flags;
-            int code = errno;
-            status = std_errno_status(code, &flags);
-            weir_fail(ctx, error, status, WEIR_ERR_CONFIG, "cannot read '%s': %s", joined,
-                      std_strerror(code, text, sizeof text));
         } else {
-            status = add_path(ctx, joined, out, error);
+            status = add_match(ctx, joined, must_exist, out, error);
         }
+    } else if (errno != ENOENT && must_exist &&
+               strpbrk(joined + strlen(joined) - pattern.len, "*?[\\") == NULL) {
+        status = cannot_read(ctx, joined, errno, error);
     } else {
         status = add_globbed(ctx, joined, pattern, must_exist, out, error);
     }
@@ -163,7 +171,8 @@ static weir_status add_globbed(weir_ctx *ctx, char *joined, weir_str pattern, bo
     if (code == 0) {
         for (size_t i = 0; i < found.gl_pathc && status == WEIR_OK; i++) {
             const char *path = found.gl_pathv[i];
-            if (path[strlen(path) - 1] != '/') status = add_path(ctx, path, out, error);
+            if (path[strlen(path) - 1] == '/') continue;
+            status = add_match(ctx, path, must_exist, out, error);
         }
         globfree(&found);
     } else if (code != GLOB_NOMATCH) {
@@ -174,6 +183,18 @@ static weir_status add_globbed(weir_ctx *ctx, char *joined, weir_str pattern, bo
         return no_match(ctx, pattern, error);
     }
     return status;
+}
+
+/* A file that is there, or a link to one that may come if it need not exist. */
+static weir_status add_match(weir_ctx *ctx, const char *path, bool must_exist, file_list *out,
+                             weir_error *error) {
+    if (must_exist && access(path, R_OK) != 0) {
+        struct stat st;
+        int code = errno;
+        if (code == ENOENT && lstat(path, &st) != 0) return WEIR_OK; /* gone since it was listed */
+        return cannot_read(ctx, path, code, error);
+    }
+    return add_path(ctx, path, out, error);
 }
 
 static weir_status add_path(weir_ctx *ctx, const char *path, file_list *out, weir_error *error) {

@@ -2,13 +2,16 @@
 
 import os
 import re
+import resource
 import shutil
+import signal
 import struct
+import subprocess
 from pathlib import Path
 
 import pytest
 
-from weir import CONFIG, FAILED, OK, PLUGINS, PROGRAM, lines_of, pipeline
+from weir import CONFIG, FAILED, OK, PLUGINS, PROGRAM, lines_of, pipeline, summary
 
 SIMPLE = pipeline({"in": {"type": "generator", "shape": "sequence", "count": 10}},
                   {"out": {"type": "file", "path": "out.txt", "input": "in"}})
@@ -141,25 +144,76 @@ def test_input_that_is_not_there(weir):
     assert "missing.txt" in result.err, result
 
 
+NOBODY = 65534
+
+
+def for_others(weir):
+    """A program that NOBODY can start, and a folder where NOBODY can work; skips where that cannot be."""
+    try:
+        subprocess.run(["true"], user=NOBODY, check=True)
+    except (OSError, subprocess.CalledProcessError) as cause:
+        pytest.skip(f"root reads every file, and may not become another user here: {cause}")
+    for folder in [weir.folder, *weir.folder.parents]:
+        if folder.stat().st_mode & 0o001:
+            continue
+        if not str(folder).startswith("/tmp/"):
+            pytest.skip(f"root reads every file, and another user cannot enter {folder}")
+        folder.chmod(0o755)
+    weir.folder.chmod(0o777)
+    if all(p.stat().st_mode & 0o001 for p in PROGRAM.parents):
+        return PROGRAM
+    copy = weir.folder / "installed"  # the build is in somebody's home
+    shutil.copytree(PLUGINS, copy / PLUGINS.relative_to(PROGRAM.parents[1]))
+    (copy / "bin").mkdir()
+    return shutil.copy(PROGRAM, copy / "bin")
+
+
 def test_input_that_may_not_be_read(weir):
     secret = weir.folder / "secret.txt"
     secret.write_text("a\nb\n")
     secret.chmod(0)
-    user = None
-    if os.geteuid() == 0:  # root reads everything: run as somebody who does not
-        user = 65534
-        for folder in [weir.folder, *weir.folder.parents]:
-            if folder.stat().st_uid == 0 and str(folder).startswith("/tmp/"):
-                folder.chmod(0o755)
-        weir.folder.chmod(0o777)
-        reachable = all(p.stat().st_mode & 0o001 for p in PROGRAM.parents)
-        if not reachable:
-            pytest.skip("the build folder cannot be reached by another user")
+    options = {}
+    if os.access(secret, os.R_OK):  # root: run as somebody who may not
+        options = {"command": [for_others(weir)], "user": NOBODY}
     result = weir.run_pipeline(pipeline(
         {"in": {"type": "file", "path": "secret.txt"}},
-        {"out": {"type": "file", "path": "out.txt", "input": "in"}}, settings=NO_RESTART), "--once", user=user)
-    assert result.status in (FAILED, CONFIG), result
+        {"out": {"type": "file", "path": "out.txt", "input": "in"}}, settings=NO_RESTART), "--once", **options)
+    assert result.status == CONFIG, result
     assert "secret.txt" in result.err and "ermission denied" in result.err, result
+    assert not (weir.folder / "out.txt").exists()
+
+
+@pytest.mark.parametrize("kind, said", [("circle", "symbolic links"), ("dangling", "leads nowhere"),
+                                        ("dangling-match", "leads nowhere"),
+                                        ("through-a-file", "Not a directory")])
+def test_input_that_nobody_can_read(weir, kind, said):
+    """Whoever runs the tests, root or not."""
+    path = weir.folder / "in.txt"
+    name = "in.txt"
+    if kind == "circle":
+        path.symlink_to("in.txt")
+    elif kind.startswith("dangling"):
+        path.symlink_to("nowhere")
+        name = "in.*" if kind == "dangling-match" else name
+    else:
+        path.write_text("a file\n")
+        name = "in.txt/inner"
+    result = weir.run_pipeline(pipeline(
+        {"in": {"type": "file", "path": name}},
+        {"out": {"type": "file", "path": "out.txt", "input": "in"}}, settings=NO_RESTART), "--once")
+    assert result.status == CONFIG, result
+    assert "in.txt" in result.err and said in result.err, result
+    assert not (weir.folder / "out.txt").exists()
+
+
+def test_input_whose_reading_fails(weir):
+    """Opened like any file, but the first read is an I/O error, for root as well."""
+    result = weir.run_pipeline(pipeline(
+        {"in": {"type": "file", "path": "/proc/self/mem",
+                "retry": {"attempts": 2, "base": "1ms", "max": "2ms"}}},
+        {"out": {"type": "file", "path": "out.txt", "input": "in"}}, settings=NO_RESTART), "--once")
+    assert result.status == FAILED, result
+    assert "/proc/self/mem" in result.err and "nput/output error" in result.err, result
 
 
 def test_a_folder_as_input(weir):
@@ -171,6 +225,19 @@ def test_a_folder_as_input(weir):
     assert "folder" in result.err, result
 
 
+def mount_scope():
+    """The command in front of one that may mount; skips where nothing can be mounted."""
+    scope = ["unshare", "-m"] if os.geteuid() == 0 else ["unshare", "-rm"]
+    try:
+        probe = subprocess.run([*scope, "mount", "-t", "tmpfs", "none", "/mnt"], capture_output=True, text=True)
+    except OSError as cause:
+        pytest.skip(f"a full tmpfs needs unshare(1): {cause}; other full disks are tested")
+    if probe.returncode != 0:
+        pytest.skip(f"a full tmpfs needs the right to mount ({' '.join(scope)} mount): "
+                    f"{probe.stderr.strip()}; other full disks are tested")
+    return scope
+
+
 def tmpfs_command(folder, size, copy_to):
     """Runs weir with a small file system at `folder`, then copies what is there outside.
 
@@ -178,13 +245,11 @@ def tmpfs_command(folder, size, copy_to):
     """
     script = ('mount -t tmpfs -o size="$1" none "$2" || exit 99; where=$2 to=$3; shift 3; '
               '"$@"; status=$?; cp -a "$where/." "$to/"; exit $status')
-    scope = ["unshare", "-m"] if os.geteuid() == 0 else ["unshare", "-rm"]
-    return [*scope, "sh", "-c", script, "sh", size, folder, copy_to, PROGRAM]
+    return [*mount_scope(), "sh", "-c", script, "sh", size, folder, copy_to, PROGRAM]
 
 
 def test_a_full_disk(weir):
-    lines = [b"line-%06d-%s" % (i, b"x" * 80) for i in range(20000)]
-    (weir.folder / "in.txt").write_bytes(b"".join(x + b"\n" for x in lines))
+    lines = many_lines(weir)
     disk, kept = weir.folder / "disk", weir.folder / "kept"
     disk.mkdir()
     kept.mkdir()
@@ -193,8 +258,6 @@ def test_a_full_disk(weir):
         {"out": {"type": "file", "path": f"{disk}/out.txt", "input": "in",
                  "retry": {"attempts": 3, "base": "10ms", "max": "20ms"}}}, settings=NO_RESTART)
     result = weir.run_pipeline(document, "--once", command=tmpfs_command(disk, "1m", kept))
-    if result.status == 99:
-        pytest.skip("mounting is not allowed here")
     assert result.status == FAILED, result
     assert "o space left" in result.err and "out.txt" in result.err, result
     # What reached the disk is the beginning of the input: no hole, nothing altered.
@@ -207,6 +270,60 @@ def test_a_full_disk(weir):
                      {"out": {"type": "file", "path": "all.txt", "input": "in"}})
     assert weir.run_pipeline(again, "--once", "--from", "none").status == OK
     assert lines_of(weir.folder, "all.txt") == lines
+
+
+def many_lines(weir):
+    lines = [b"line-%06d-%s" % (i, b"x" * 80) for i in range(20000)]
+    (weir.folder / "in.txt").write_bytes(b"".join(x + b"\n" for x in lines))
+    return lines
+
+
+@pytest.mark.parametrize("on_error", ["fail", "skip", "dead_letter"])
+def test_a_device_that_is_always_full(weir, on_error):
+    """A full disk that needs no rights: after the retries each on_error does what it says."""
+    lines = many_lines(weir)[:3]
+    (weir.folder / "in.txt").write_bytes(b"".join(x + b"\n" for x in lines))
+    (weir.folder / "out.txt").symlink_to("/dev/full")
+    sinks = {"out": {"type": "file", "path": "out.txt", "input": "in", "on_error": on_error,
+                     "retry": {"attempts": 3, "base": "1ms", "max": "2ms"}}}
+    if on_error == "dead_letter":
+        sinks["out"]["on_error"] = {"dead_letter": "bad"}
+        sinks["bad"] = {"type": "file", "path": "bad.txt"}
+    result = weir.run_pipeline(pipeline({"in": {"type": "file", "path": "in.txt"}}, sinks, settings=NO_RESTART),
+                               "--once", "--json")
+    assert result.status == (FAILED if on_error == "fail" else OK), result
+    assert "o space left" in result.err and "free space" in result.err, result
+    if on_error == "skip":
+        assert summary(result)["skipped"] == len(lines), result
+    if on_error == "dead_letter":
+        assert lines_of(weir.folder, "bad.txt") == lines, result
+
+
+def limited():
+    """In the child: no file above 1 MiB, and a refusal instead of a signal."""
+    signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (1 << 20, 1 << 20))
+
+
+@pytest.mark.parametrize("roll", [None, "512KiB"])
+def test_files_that_may_not_grow(weir, roll):
+    """The limit falls within a record; it does not pass by waiting, but rolling keeps below it."""
+    lines = many_lines(weir)
+    whole = b"".join(x + b"\n" for x in lines)
+    sink = {"type": "file", "path": "out/a.txt", "input": "in"}
+    if roll:
+        sink["roll"] = {"size": roll}
+    result = weir.run_pipeline(pipeline({"in": {"type": "file", "path": "in.txt"}}, {"out": sink},
+                                        settings=NO_RESTART), "--once", preexec_fn=limited)
+    if roll:
+        assert result.status == OK, result
+        assert lines_of(weir.folder / "out") == lines and len(list((weir.folder / "out").iterdir())) == 4
+        return
+    assert result.status == FAILED, result
+    assert "ile too large" in result.err and "roll.size" in result.err, result
+    [path] = (weir.folder / "out").iterdir()
+    got = path.read_bytes()
+    assert 0 < len(got) <= 1 << 20 and whole.startswith(got) and got.endswith(b"\n"), len(got)
 
 
 def small_record_limit(weir):
