@@ -71,9 +71,9 @@ typedef struct note_limits {
 } note_limits;
 
 /* Versions of one kind of stored bytes. A component that says nothing writes and reads version 1.
- * Always 1 <= reads_min <= written <= reads_max. */
+ * Always 1 <= reads_min <= version <= reads_max. */
 typedef struct note_versions {
-    uint32_t written;
+    uint32_t version;              /* as written */
     uint32_t reads_min, reads_max; /* inclusive */
 } note_versions;
 
@@ -92,6 +92,7 @@ typedef struct note_component {
     note_versions splits;       /* sources: a split's private bytes and its positions */
     weir_str default_framing;   /* "lines", "none"; empty = none */
     weir_str suffix;            /* serde: usual file suffix */
+    weir_str writes_to;         /* sink: "stdout", "stderr": the program's own stream; else empty */
     const note_option *options;
     size_t option_count;
     const weir_str *prefixes; /* pass-through prefixes: "properties." */

@@ -399,6 +399,7 @@ static void parse_component(parse *p, const weir_value *v, note_component *out) 
     parse_versions(p, v, "splits", &out->splits);
     out->default_framing = get_text(p, v, "default_framing", false);
     out->suffix = get_text(p, v, "suffix", false);
+    out->writes_to = get_text(p, v, "writes_to", false);
     p->component_options = get_list(p, v, "options");
     out->options = parse_options(p, p->component_options, 0, "", &out->option_count);
     out->prefixes = get_texts(p, v, "prefixes", &out->prefix_count);
@@ -461,16 +462,16 @@ static void parse_versions(parse *p, const weir_value *component, const char *na
         return;
     }
     const weir_value *version = weir_json_get(v, "version");
-    if (version == NULL || !version_of(version, &out->written)) {
+    if (version == NULL || !version_of(version, &out->version)) {
         bad(p, WEIR_E_DATA, "\"%s\": \"version\" is no whole number from 1 to 2^32 - 1", name);
         return;
     }
-    out->reads_min = out->reads_max = out->written;
+    out->reads_min = out->reads_max = out->version;
     const weir_value *reads = weir_json_get(v, "reads");
     if (reads == NULL) return;
     if (reads->type != WEIR_V_ARRAY || reads->size != 2 ||
         !version_of(reads + 1, &out->reads_min) || !version_of(reads + 2, &out->reads_max) ||
-        out->reads_min > out->written || out->reads_max < out->written) {
+        out->reads_min > out->version || out->reads_max < out->version) {
         *out = (note_versions){1, 1, 1};
         bad(p, WEIR_E_DATA, "\"%s\": \"reads\" is no [lowest, highest] around version %" PRIi64,
             name, version->as.i64);

@@ -69,8 +69,8 @@ static const note_option *option(const note_component *c, const char *key) {
     return found;
 }
 
-static void assert_versions(note_versions v, uint32_t written, uint32_t lowest, uint32_t highest) {
-    assert_int_equal(v.written, written);
+static void assert_versions(note_versions v, uint32_t version, uint32_t lowest, uint32_t highest) {
+    assert_int_equal(v.version, version);
     assert_int_equal(v.reads_min, lowest);
     assert_int_equal(v.reads_max, highest);
 }
@@ -251,6 +251,11 @@ static void test_components(void **state) {
     expect(r, SINK(",\"limits\":{\"request_bytes\":\"x\"}"), WEIR_E_DATA, "\"request_bytes\"");
     expect(r, SINK(",\"service_interval\":\"0s\""), WEIR_E_DATA, "service_interval");
     expect(r, SINK(",\"needs\":{\"tape\":1}"), WEIR_E_DATA, "\"tape\" is neither");
+    expect(r, SINK(",\"writes_to\":1"), WEIR_E_DATA, "\"writes_to\" is not a text");
+    assert_int_equal(parse(r, SINK(",\"writes_to\":\"stdout\"")), WEIR_OK);
+    assert_true(str_eq_z(r->out.components[0].writes_to, "stdout"));
+    assert_int_equal(parse(r, SINK("")), WEIR_OK);
+    assert_int_equal(r->out.components[0].writes_to.len, 0);
     expect(r, SINK(",\"prefixes\":[\"x\"]"), WEIR_E_DATA, "does not end in a dot");
     expect(r, SINK(",\"rules\":[{\"kind\":\"forbids\"}]"), WEIR_E_INCOMPATIBLE, "rule \"forbids\"");
     expect(r, SINK(",\"rules\":[{\"kind\":\"one_of\",\"keys\":[]}]"), WEIR_E_DATA,
