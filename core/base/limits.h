@@ -32,6 +32,17 @@
 #define LIMIT_SPLITS 100000u
 #define LIMIT_SPLIT_ID_BYTES 255u
 #define LIMIT_SPLIT_PRIVATE_BYTES 4096u
+/* Parents of one split: a merge has two; who knows what else splits and merges. */
+#define LIMIT_SPLIT_PARENTS 64u
+/* State of one node in a checkpoint: a blob or two for each split, and one blob by itself, such as
+ * the tail of an upload that is smaller than a part (5 MiB at S3) several times over. */
+#define LIMIT_STATE_BLOBS 200000u
+#define LIMIT_STATE_BLOB_BYTES (64 * MIB)
+/* Prepared and not committed, over all epochs and instances of a node: a file a split and epoch. */
+#define LIMIT_COMMITTABLES 1000000u
+#define LIMIT_COMMITTABLE_BYTES (1 * MIB)
+/* Versions, ids and names inside a checkpoint. */
+#define LIMIT_STATE_TEXT_BYTES 255u
 /* Records of one batch: indexes fit 32 bits with room for 1:N decoding. */
 #define LIMIT_BATCH_RECORDS (1u << 20)
 /* Text of one error. */

@@ -63,6 +63,7 @@ typedef struct state_node {
     weir_str name, type, plugin_id, plugin_version;
     uint32_t kind; /* WEIR_KIND_* */
     uint32_t parallelism;
+    uint32_t split_version; /* of the splits' private bytes and positions, as written */
     state_split *splits;
     uint32_t split_count;
     state_blob *blobs;
@@ -87,6 +88,7 @@ typedef struct checkpoint {
     weir_str pipeline;
     weir_str instance_id; /* 16 hex digits; a fork gets a new one */
     weir_str weir_version;
+    weir_str path;      /* of the file it was read from; else empty; no part of the file */
     int64_t created_us; /* wall clock */
     uint32_t max_parallelism;
     state_node *nodes;
@@ -110,9 +112,12 @@ void checkpoint_free(checkpoint *c); /* NULL is ignored */
 /* Copies header and nodes' identities (not their splits, blobs, committables) of `like`. */
 checkpoint *checkpoint_like(const checkpoint *like, checkpoint_kind kind, uint64_t epoch);
 /* Adds what the parts hold to the nodes they name, captured parts first; of several splits with one
- * id the last one stays, a task's over a captured one. Parts stay the caller's. */
+ * id the last one stays, a task's over a captured one, in the place of the first. Parts stay the
+ * caller's. After an error `c` is as it was. WEIR_E_NOMEM, TOO_LARGE at a limit of base/limits.h,
+ * INVALID_ARG for a part of no node. */
 weir_status checkpoint_merge(checkpoint *c, state_part *const *parts, uint32_t count);
-/* A copy with everything, or without committables. */
+/* A copy with everything, or without committables. A name is kept by savepoints and final ones
+ * only; `path` is not kept. NULL without memory. */
 checkpoint *checkpoint_copy(const checkpoint *from, checkpoint_kind kind, uint64_t epoch,
                             bool committables);
 const state_node *checkpoint_node(const checkpoint *c, weir_str name); /* NULL if absent */
