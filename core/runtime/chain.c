@@ -320,13 +320,11 @@ static decoder *decoder_for(chain *c, const plan_edge *from) {
     return NULL;
 }
 
-weir_status chain_run(chain *c, const plan_edge *from, const weir_batch *batch, weir_error *err) {
+/* The way of a batch that is counted already: it may have to begin again. */
+static weir_status run_counted(chain *c, const plan_edge *from, const weir_batch *batch,
+                               weir_error *err) {
     decoder *d = decoder_for(c, from);
     op *root = &c->ops[c->stage->root->index];
-    if (from == NULL) {
-        count(&root->counters->records_in, batch->rows->count);
-        count(&root->counters->bytes_in, batch->rows->value_bytes);
-    }
     if (d->coder != NULL && batch->tape == NULL) {
         const weir_batch *decoded;
         weir_status status = coder_decode(d->coder, batch, d->failures, &decoded, err);
@@ -347,6 +345,15 @@ weir_status chain_run(chain *c, const plan_edge *from, const weir_batch *batch, 
     return root->transform != NULL ? op_run(c, root, batch, err) : op_emit(c, root, batch, err);
 }
 
+weir_status chain_run(chain *c, const plan_edge *from, const weir_batch *batch, weir_error *err) {
+    if (from == NULL) {
+        counters *k = c->ops[c->stage->root->index].counters;
+        count(&k->records_in, batch->rows->count);
+        count(&k->bytes_in, batch->rows->value_bytes);
+    }
+    return run_counted(c, from, batch, err);
+}
+
 bool chain_parked(const chain *c) {
     return c->parked != NULL;
 }
@@ -354,7 +361,7 @@ bool chain_parked(const chain *c) {
 weir_status chain_resume(chain *c, weir_error *err) {
     const weir_batch *batch = c->parked;
     c->parked = NULL;
-    return chain_run(c, c->parked_from, batch, err);
+    return run_counted(c, c->parked_from, batch, err);
 }
 
 failures *chain_source_failures(chain *c) {

@@ -68,72 +68,89 @@ static bool wants_encoding(const task *t, const plan_edge *from, const weir_batc
            (batch->flags & WEIR_BATCH_STALE_BYTES) != 0;
 }
 
-/* One batch on its way into the batcher. A schema look-up that is under way is waited for here:
- * the channel holds what follows. */
-static weir_status take_batch(task *t, const plan_edge *from, const weir_batch *batch,
-                              weir_error *err) {
-    counters *c = context_counters(t->cx, t->stage->node);
-    weir_status status = WEIR_OK;
-    count(&c->records_in, batch->rows->count);
-    count(&c->bytes_in, batch->rows->value_bytes);
-    uint32_t input = input_of(t, from);
-    coder *decoder = t->decoders[input];
-    if (decoder != NULL && batch->tape == NULL) {
-        const weir_batch *decoded = NULL;
-        do {
-            status = coder_decode(decoder, batch, t->decode_failures[input], &decoded, err);
-            if (status == WEIR_AGAIN)
-                wake_wait(&t->wake, clock_mono_ns(&clock_system) + SERVICE_DEFAULT_NS);
-        } while (status == WEIR_AGAIN && !context_stopping(t->cx));
-        if (status == WEIR_AGAIN) batch_release(batch);
-        if (status != WEIR_OK || decoded == NULL) return status == WEIR_AGAIN ? WEIR_OK : status;
-        batch = decoded;
+/* Decodes the batch if need be, or makes letters of it, and evaluates templates while the fields
+ * are there. The batch is NULL if no record is left. */
+static weir_status make_ready(task *t, arrival *a, weir_error *err) {
+    uint32_t input = input_of(t, a->from);
+    if (t->decoders[input] != NULL && a->batch->tape == NULL) {
+        const weir_batch *decoded;
+        weir_status status =
+            coder_decode(t->decoders[input], a->batch, t->decode_failures[input], &decoded, err);
+        if (status == WEIR_AGAIN) return status;
+        a->batch = decoded;
+        if (status != WEIR_OK || decoded == NULL) return status;
     }
-    prepared *texts = NULL;
-    bool envelope = from->dead_letters && t->encoder != NULL;
-    if (envelope) {
-        const weir_batch *enveloped = failures_envelope(t->cx->home, batch);
-        batch_release(batch);
+    if (a->from->dead_letters && t->encoder != NULL) {
+        const weir_batch *enveloped = failures_envelope(t->cx->home, a->batch);
+        batch_release(a->batch);
+        a->batch = enveloped;
         if (enveloped == NULL) return error_set(err, WEIR_E_NOMEM, 0, "out of memory");
-        batch = enveloped;
     }
-    const template_set *templates = batcher_templates(t->batcher);
-    status = template_set_prepare(templates, t->cx->home, t->failures, &batch, &texts, err);
-    if (status != WEIR_OK || batch == NULL) {
-        batch_release(batch);
-        return status;
-    }
-    if (wants_encoding(t, from, batch)) {
-        const weir_batch *encoded = NULL;
-        bool lines = t->stage->node->format.framing == FRAMING_LINES;
-        do {
-            status = coder_encode(t->encoder, batch, lines, t->failures, &encoded, err);
-            if (status == WEIR_AGAIN)
-                wake_wait(&t->wake, clock_mono_ns(&clock_system) + SERVICE_DEFAULT_NS);
-        } while (status == WEIR_AGAIN && !context_stopping(t->cx));
-        if (status == WEIR_AGAIN) batch_release(batch);
-        if (status != WEIR_OK || encoded == NULL) {
-            prepared_free(texts);
-            return status == WEIR_AGAIN ? WEIR_OK : status;
-        }
-        uint32_t dropped;
-        const uint32_t *rows = coder_dropped(t->encoder, &dropped);
-        prepared_drop(templates, texts, rows, dropped);
-        batch = encoded;
-    }
-    return batcher_add(t->batcher, batch, texts, err);
+    a->ready = true;
+    return template_set_prepare(batcher_templates(t->batcher), t->cx->home, t->failures, &a->batch,
+                                &a->texts, err);
 }
 
-static weir_status take_items(task *t, weir_error *err) {
-    while (batcher_room(t->batcher) && task_outlets_room(t)) {
+static weir_status encode(task *t, arrival *a, weir_error *err) {
+    const weir_batch *encoded;
+    bool lines = t->stage->node->format.framing == FRAMING_LINES;
+    weir_status status = coder_encode(t->encoder, a->batch, lines, t->failures, &encoded, err);
+    if (status == WEIR_AGAIN) return status;
+    a->batch = encoded;
+    if (status != WEIR_OK || encoded == NULL) return status;
+    uint32_t dropped;
+    const uint32_t *rows = coder_dropped(t->encoder, &dropped);
+    prepared_drop(batcher_templates(t->batcher), a->texts, rows, dropped);
+    return WEIR_OK;
+}
+
+static void drop_arrival(task *t) {
+    batch_release(t->arrival.batch);
+    prepared_free(t->arrival.texts);
+    t->arrival = (arrival){0};
+}
+
+/* The batch that is being taken in goes on into the batcher. AGAIN: a serde waits for a schema; to
+ * be repeated after a wake. */
+static weir_status take_arrival(task *t, weir_error *err) {
+    arrival *a = &t->arrival;
+    weir_status status = a->ready ? WEIR_OK : make_ready(t, a, err);
+    if (status == WEIR_OK && a->batch != NULL && wants_encoding(t, a->from, a->batch)) {
+        status = encode(t, a, err);
+    }
+    if (status == WEIR_AGAIN) return status;
+    if (status != WEIR_OK || a->batch == NULL) {
+        drop_arrival(t);
+        return status;
+    }
+    arrival ready = *a;
+    *a = (arrival){0};
+    return batcher_add(t->batcher, ready.batch, ready.texts, err);
+}
+
+/* Something to take in is there: what waits already, or the next batch. */
+static bool next_arrival(task *t) {
+    while (t->arrival.batch == NULL) {
+        if (!batcher_room(t->batcher) || !task_outlets_room(t)) return false;
         const plan_edge *from;
         channel_item item = task_next_item(t, &from);
-        if (item.kind == ITEM_NONE) break;
+        if (item.kind == ITEM_NONE) return false;
         if (item.kind != ITEM_BATCH) {
             channel_item_drop(&item);
             continue;
         }
-        weir_status status = take_batch(t, from, item.batch, err);
+        counters *c = context_counters(t->cx, t->stage->node);
+        count(&c->records_in, item.batch->rows->count);
+        count(&c->bytes_in, item.batch->rows->value_bytes);
+        t->arrival = (arrival){.from = from, .batch = item.batch};
+    }
+    return true;
+}
+
+static weir_status take_items(task *t, weir_error *err) {
+    while (next_arrival(t)) {
+        weir_status status = take_arrival(t, err);
+        if (status == WEIR_AGAIN) return WEIR_OK;
         if (status != WEIR_OK) return status;
         /* Written at once while the sink is idle: what gathers meanwhile becomes larger requests.
          */
@@ -223,24 +240,39 @@ static weir_status flush_all(task *t, weir_error *err) {
     return WEIR_OK;
 }
 
-weir_status sink_task_loop(task *t, weir_error *err) {
-    weir_status status = WEIR_OK;
+/* Nothing more will come into the batcher. */
+static bool all_taken(const task *t) {
+    return task_inlets_ended(t) && t->arrival.batch == NULL;
+}
+
+static weir_status run(task *t, weir_error *err) {
     while (!context_stopping(t->cx)) {
         /* Once a turn the sink is asked whatever it answered before: there was a wake or its drive
          * in between. */
-        status = batcher_pump(t->batcher, task_inlets_ended(t), err);
+        weir_status status = batcher_pump(t->batcher, all_taken(t), err);
         if (status == WEIR_OK) status = take_items(t, err);
-        bool ended = task_inlets_ended(t);
+        bool ended = all_taken(t);
         if (status == WEIR_OK && ended && !batcher_blocked(t->batcher)) {
             status = batcher_pump(t->batcher, true, err);
         }
         if (status != WEIR_OK) return status;
         task_flush_outlets(t);
         if (ended && batcher_idle(t->batcher)) break;
-        status = drive(t, batcher_next_ns(t->batcher), err);
+        int64_t until = batcher_next_ns(t->batcher);
+        if (t->arrival.batch != NULL) {
+            int64_t again = clock_mono_ns(&clock_system) + SERVICE_DEFAULT_NS;
+            if (until > again) until = again;
+        }
+        status = drive(t, until, err);
         if (status != WEIR_OK) return status;
     }
-    if (context_stopping(t->cx)) return WEIR_OK;
+    return WEIR_OK;
+}
+
+weir_status sink_task_loop(task *t, weir_error *err) {
+    weir_status status = run(t, err);
+    drop_arrival(t); /* only if the pipeline stops */
+    if (status != WEIR_OK || context_stopping(t->cx)) return status;
     status = task_end_outlets(t, err);
     if (status != WEIR_OK) return status;
     status = flush_all(t, err);

@@ -6,6 +6,7 @@
 #include "base/str.h"
 #include "runtime/backoff.h"
 #include "runtime/context.h"
+#include "runtime/held_events.h"
 #include "runtime/task.h"
 
 /* Deadline of a poll that nothing can interrupt: how late a drain or an assignment may be seen. */
@@ -23,6 +24,8 @@ typedef struct source_state {
     bool can_wake;
     bool assigned; /* was given splits at least once */
     bool ended;    /* END since the last assignment */
+    bool end_held; /* ... which holds behind a batch that is parked */
+    held_events held;
     int64_t service_ns;
     int64_t not_before_ns; /* the source said that nothing will be there earlier */
     int64_t serviced_ns;
@@ -60,6 +63,13 @@ static weir_status take_assignment(source_state *s, weir_error *err) {
 static weir_status handle_batch(source_state *s, const weir_batch *batch, weir_error *err) {
     task *t = s->task;
     s->failures = 0;
+    if (chain_parked(t->chain)) {
+        batch_release(batch);
+        return error_set(err, WEIR_E_INTERNAL, WEIR_ERR_FATAL,
+                         "%s: poll answered a batch where it was given no room for any: a fault of "
+                         "the plugin",
+                         t->main->where);
+    }
     /* The position goes ahead together with the batch: both before the next barrier. */
     splits_position(t->splits, batch->split, batch->resume, batch->lag_ms, batch->rows->count);
     if (batch->rows->count == 0) {
@@ -174,7 +184,9 @@ static weir_status poll_once(source_state *s, bool room, weir_error *err) {
         return handle_batch(s, args.batch, err);
     case WEIR_EVENT:
         if (args.event == NULL) return no_result(s, "an event", err);
-        return handle_event(s, args.event, err);
+        if (!chain_parked(t->chain)) return handle_event(s, args.event, err);
+        if (held_events_add(&s->held, args.event) == WEIR_OK) return WEIR_OK;
+        return error_set(err, WEIR_E_NOMEM, 0, "out of memory for an event that waits");
     case WEIR_AGAIN:
         /* A signal that ended the poll is consumed: what it stood for (a drain, an assignment,
          * room) has to be looked at before sleeping. */
@@ -182,11 +194,79 @@ static weir_status poll_once(source_state *s, bool room, weir_error *err) {
         return WEIR_OK;
     case WEIR_END:
         s->ended = true;
-        splits_task_ended(t->splits, t->index);
+        s->end_held = chain_parked(t->chain);
+        if (!s->end_held) splits_task_ended(t->splits, t->index);
         return WEIR_OK;
     default:
         return handle_failure(s, status, err);
     }
+}
+
+/* The batch that waits is tried again; what the source said meanwhile holds once it is gone. */
+static weir_status go_on(source_state *s, weir_error *err) {
+    task *t = s->task;
+    weir_status status = chain_resume(t->chain, err);
+    if (status == WEIR_AGAIN) return WEIR_OK;
+    for (held_event *e; status == WEIR_OK && (e = held_events_take(&s->held)) != NULL;) {
+        status = handle_event(s, held_event_get(e), err);
+        held_event_free(e);
+    }
+    if (status == WEIR_OK && s->end_held) {
+        s->end_held = false;
+        splits_task_ended(t->splits, t->index);
+    }
+    return status;
+}
+
+static weir_status read_all(source_state *s, weir_error *err) {
+    task *t = s->task;
+    while (!context_stopping(t->cx) && !context_draining(t->cx)) {
+        weir_status status = WEIR_OK;
+        if (splits_changed(t->splits, t->index)) status = take_assignment(s, err);
+        if (status == WEIR_OK && chain_parked(t->chain)) status = go_on(s, err);
+        if (status != WEIR_OK) return status;
+        if (splits_all_done(t->splits) && !chain_parked(t->chain)) break;
+
+        bool room = !chain_parked(t->chain) && task_outlets_room(t) && context_memory_room(t->cx);
+        int64_t now = clock_mono_ns(&clock_system);
+        if (!s->assigned || s->ended) {
+            /* An ended source keeps being serviced only by closing it; nothing to do but wait. */
+            sleep_until(s, INT64_MAX);
+            continue;
+        }
+        if (!room && !s->can_wake && now < s->serviced_ns + s->service_ns) {
+            sleep_until(s, s->serviced_ns + s->service_ns);
+            continue;
+        }
+        if (now < s->not_before_ns && now < s->serviced_ns + s->service_ns && !s->can_wake) {
+            sleep_until(s, s->not_before_ns);
+            continue;
+        }
+        status = poll_once(s, room && now >= s->not_before_ns, err);
+        if (status != WEIR_OK) return status;
+    }
+    return WEIR_OK;
+}
+
+/* A drained source is read no more, but is called for its upkeep while its last batch waits. */
+static weir_status leave(source_state *s, weir_error *err) {
+    task *t = s->task;
+    while (chain_parked(t->chain) && !context_stopping(t->cx)) {
+        weir_status status = go_on(s, err);
+        if (status != WEIR_OK) return status;
+        if (!chain_parked(t->chain)) break;
+        task_flush_outlets(t);
+        int64_t service = s->serviced_ns + s->service_ns;
+        if (!s->assigned || s->ended) {
+            sleep_until(s, INT64_MAX);
+        } else if (!s->can_wake && clock_mono_ns(&clock_system) < service) {
+            sleep_until(s, service);
+        } else {
+            status = poll_once(s, false, err);
+            if (status != WEIR_OK) return status;
+        }
+    }
+    return WEIR_OK;
 }
 
 weir_status source_task_loop(task *t, weir_error *err) {
@@ -199,38 +279,8 @@ weir_status source_task_loop(task *t, weir_error *err) {
         uint64_t bytes = t->stage->outputs[o]->channel_bytes;
         if (bytes < s.room_bytes) s.room_bytes = bytes;
     }
-    while (!context_stopping(t->cx) && !context_draining(t->cx)) {
-        weir_status status = WEIR_OK;
-        if (splits_changed(t->splits, t->index)) status = take_assignment(&s, err);
-        if (status == WEIR_OK && chain_parked(t->chain)) {
-            status = chain_resume(t->chain, err);
-            if (status == WEIR_AGAIN) status = WEIR_OK;
-        }
-        if (status != WEIR_OK) return status;
-        if (splits_all_done(t->splits) && !chain_parked(t->chain)) break;
-
-        bool room = !chain_parked(t->chain) && task_outlets_room(t) && context_memory_room(t->cx);
-        int64_t now = clock_mono_ns(&clock_system);
-        if (!s.assigned || s.ended) {
-            /* An ended source keeps being serviced only by closing it; nothing to do but wait. */
-            sleep_until(&s, INT64_MAX);
-            continue;
-        }
-        if (!room && !s.can_wake && now < s.serviced_ns + s.service_ns) {
-            sleep_until(&s, s.serviced_ns + s.service_ns);
-            continue;
-        }
-        if (now < s.not_before_ns && now < s.serviced_ns + s.service_ns && !s.can_wake) {
-            sleep_until(&s, s.not_before_ns);
-            continue;
-        }
-        status = poll_once(&s, room && now >= s.not_before_ns, err);
-        if (status != WEIR_OK) return status;
-    }
-    while (chain_parked(t->chain) && !context_stopping(t->cx)) {
-        wake_wait(&t->wake, clock_mono_ns(&clock_system) + s.service_ns);
-        weir_status status = chain_resume(t->chain, err);
-        if (status != WEIR_OK && status != WEIR_AGAIN) return status;
-    }
-    return task_end_outlets(t, err);
+    weir_status status = read_all(&s, err);
+    if (status == WEIR_OK) status = leave(&s, err);
+    held_events_clear(&s.held); /* only if the pipeline stops */
+    return status == WEIR_OK ? task_end_outlets(t, err) : status;
 }

@@ -27,6 +27,15 @@ typedef struct inlet {
     bool ended;
 } inlet;
 
+/* The batch that a sink task is taking in. While a serde waits for a schema it stays here: nothing
+ * else is taken, but requests, retries and the sink's upkeep go on. */
+typedef struct arrival {
+    const plan_edge *from;
+    const weir_batch *batch; /* NULL = none */
+    prepared *texts;
+    bool ready; /* decoded, and its templates evaluated */
+} arrival;
+
 typedef struct task {
     context *cx;
     const plan_stage *stage;
@@ -46,6 +55,7 @@ typedef struct task {
     failures *failures; /* sinks */
     failures **decode_failures; /* sinks: of the sources whose records `decoders` decode */
     batcher *batcher;           /* sinks, made by their open */
+    arrival arrival;            /* sinks */
     weir_limits limits;
     weir_error *error;
     _Atomic bool loop_ended; /* shared */
