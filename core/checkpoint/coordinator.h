@@ -43,9 +43,10 @@ typedef enum {
     ACT_SEAL,    /* every commit succeeded: make `checkpoint` durable, as a savepoint too if it has
                     a name: -> coordinator_persisted */
     ACT_DONE,    /* tell the sources that `epoch` is durable and committed; no answer */
-    ACT_ANSWER, /* tell who asked for savepoint `ticket`: error_status(error) says how; no answer */
-    ACT_FINISH, /* the final epoch is sealed: sources may end; no answer, comes once */
-    ACT_FAIL    /* the pipeline must restart from its last checkpoint, because of `error` */
+    ACT_ANSWER,  /* tell who asked for savepoint `ticket`: `epoch` is it, or `error` why it is not
+                    (NULL = it is there); no answer */
+    ACT_FINISH,  /* the final epoch is sealed: sources may end; no answer, comes once */
+    ACT_FAIL     /* the pipeline must restart from its last checkpoint, because of `error` */
 } coordinator_act;
 
 typedef struct coordinator_action {
@@ -54,7 +55,7 @@ typedef struct coordinator_action {
     order_kind order;             /* BEGIN */
     const checkpoint *checkpoint; /* PERSIST, SEAL: the coordinator's, until the answer */
     uint64_t ticket;              /* ANSWER */
-    const weir_error *error;      /* FAIL, ANSWER: valid until the next call */
+    const weir_error *error;      /* FAIL; ANSWER, NULL = success: valid until the next call */
     int64_t next_ns;              /* NOTHING */
 } coordinator_action;
 
@@ -72,7 +73,7 @@ coordinator_action coordinator_step(coordinator *c, int64_t now_ns, int64_t wall
 void coordinator_begun(coordinator *c, state_part **captured, uint32_t count, weir_status status,
                        const weir_error *err);
 /* A task's share of an epoch, taken over (NULL = nothing to add); or its failure. Late and unknown
- * epochs are ignored. */
+ * epochs are ignored. May come before coordinator_begun. */
 void coordinator_ack(coordinator *c, uint32_t task, uint64_t epoch, state_part *part,
                      weir_status status, const weir_error *err);
 void coordinator_persisted(coordinator *c, weir_status status, uint64_t bytes, int64_t sync_ns,
@@ -83,7 +84,9 @@ void coordinator_committed(coordinator *c, uint32_t task, uint64_t epoch, int64_
 void coordinator_source_ended(coordinator *c, uint32_t task);
 
 /* Ends the run: a final epoch, repeated while it fails (the caller's grace time ends that). With a
- * name it becomes a savepoint, answered under `ticket`. */
+ * name it becomes a savepoint, answered under `ticket`; should the name turn out to be taken or
+ * impossible (EXISTS, INVALID_ARG of SEAL), that is the answer and the run ends without it.
+ * Savepoints that were asked for before are taken first. */
 void coordinator_stop(coordinator *c, weir_str savepoint, uint64_t ticket);
 /* Asks for a savepoint, answered under `ticket`. Refused by an ANSWER with an error while the run
  * ends. */

@@ -27,7 +27,8 @@ typedef struct sink_epochs_config {
 
 typedef enum {
     SINK_NOTHING, /* next_ns: when time alone changes that */
-    SINK_CUT,     /* let the batcher run dry without lingering; ask again when it is idle */
+    SINK_CUT,     /* let the batcher run dry without lingering; ask again when it is idle or at
+                     next_ns: said every time until then */
     SINK_FORWARD, /* send the barrier on to the dead-letter outlets; then sink_epochs_forwarded */
     SINK_FLUSH,   /* call flush(epoch, last); then sink_epochs_flushed, now or later */
     SINK_PREPARE, /* call prepare(epoch) into `part` (two-phase) and the state's snapshot; then
@@ -35,7 +36,10 @@ typedef enum {
     SINK_ACK,    /* give `part` (NULL with a failure: `error`) to the coordinator, which takes it */
     SINK_COMMIT, /* call commit with `committables`; then sink_epochs_verdicts */
     SINK_COMMITTED, /* tell the coordinator: nothing up to `epoch` is left */
-    SINK_LOST       /* `lost` cannot be committed any more: log and count it */
+    SINK_LOST,      /* `lost` cannot be committed any more: log and count it */
+#ifdef WEIR_MUTATIONS
+    SINK_ABORT /* call abort for `lost`: what a sink must never be told while it runs */
+#endif
 } sink_act;
 
 typedef struct sink_action {
@@ -43,7 +47,7 @@ typedef struct sink_action {
     uint64_t epoch;
     bool last;
     int64_t deadline_ns; /* FLUSH, COMMIT */
-    int64_t next_ns;     /* NOTHING */
+    int64_t next_ns;     /* NOTHING, CUT */
     state_part *part;    /* PREPARE: to be filled, the machine's; ACK: the taker's */
     const weir_error *error;
     weir_status status;                           /* ACK */
