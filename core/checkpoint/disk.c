@@ -1,3 +1,4 @@
+#define _GNU_SOURCE /* F_OFD_SETLK */
 #include "checkpoint/disk.h"
 
 #include <dirent.h>

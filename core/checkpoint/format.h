@@ -10,13 +10,20 @@
 
 #include "checkpoint/state.h"
 
+/* What this weir writes and reads. */
+#define CHECKPOINT_FORMAT 1u
 /* A file larger than this is not ours: 100,000 splits with 4 KiB each, and as much again. */
 #define CHECKPOINT_BYTES_MAX (UINT64_C(1) << 30)
 
-/* Appends the file's bytes to `out`. [control] */
+/* Appends the file's bytes to `out`. One checkpoint has one sequence of bytes, and decoding gives
+ * back the same checkpoint. TOO_LARGE for what exceeds a limit of base/limits.h, INVALID_ARG for
+ * what is not a checkpoint (no epoch, an unknown kind, state or scope). [control] */
 weir_status checkpoint_encode(const checkpoint *c, buf *out, weir_error *err);
 /* NULL with a text that says what is wrong and at which byte: WEIR_E_DATA for damage, INCOMPATIBLE
  * for a newer format. Hostile bytes are the normal case. [control] */
 checkpoint *checkpoint_decode(weir_str bytes, weir_error *err);
+/* The epoch, from the head of a file that may be damaged behind it; false if the head is damaged,
+ * too. [control] */
+bool checkpoint_peek_epoch(weir_str bytes, uint64_t *epoch);
 
 #endif

@@ -8,6 +8,7 @@
 #include "base/mem.h"
 #include "base/str.h"
 #include "checkpoint/format.h"
+#include "weir/batch.h"
 
 /* Splits while a node's are brought together: a hash table of positions in `items`, which keeps
  * their order. */
