@@ -97,7 +97,7 @@ static void *look(void *opaque) {
            (never || (self->counter != NULL && *self->counter < self->target))) {
         late = pthread_cond_timedwait(&changed, &lock, &end) != 0;
     }
-    self->state = late ? GAVE_UP : FOUND;
+    self->state = late || self->cancelled ? GAVE_UP : FOUND;
     pthread_mutex_unlock(&lock);
     weir_wake(self->ctx);
     return NULL;
@@ -113,6 +113,7 @@ static weir_status look_up(looker *self, weir_error *error) {
                                                                     : NULL;
         self->target = self->counter != NULL ? *self->counter + 3 : 0;
     }
+    int cancelled = self->cancelled;
     pthread_mutex_unlock(&lock);
     if (state == LOOKING) return WEIR_AGAIN;
     if (state == IDLE) {
@@ -124,6 +125,7 @@ static weir_status look_up(looker *self, weir_error *error) {
     self->started = 0;
     self->state = IDLE;
     if (state == FOUND) return WEIR_OK;
+    if (cancelled) return WEIR_E_CANCELLED;
     return weir_fail(self->ctx, error, WEIR_E_TIMEOUT, WEIR_ERR_FATAL,
                      "what the look-up waits for did not happen");
 }
