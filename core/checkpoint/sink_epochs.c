@@ -5,6 +5,7 @@
 
 #include "base/mem.h"
 #include "checkpoint/mutation.h"
+#include "weir/sink.h"
 
 typedef enum {
     STEP_OPEN,
