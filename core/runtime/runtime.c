@@ -352,7 +352,13 @@ weir_status runtime_finish(runtime *rt, weir_error *err) {
         pthread_join(rt->tasks[t].thread, NULL);
         rt->tasks[t].started = false;
     }
-    return context_failure(&rt->cx, err);
+    weir_status status = context_failure(&rt->cx, err);
+    for (uint32_t c = 0; c < rt->control_count && status == WEIR_OK; c++) {
+        if (!rt->controls[c].unreached) continue;
+        error_copy(err, rt->controls[c].trouble);
+        status = error_status(rt->controls[c].trouble);
+    }
+    return status;
 }
 
 void runtime_free(runtime *rt) {

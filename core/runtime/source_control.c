@@ -18,6 +18,7 @@ weir_status source_control_init(source_control *c, context *cx, const node *n, s
     c->node = n;
     c->splits = s;
     wake_init(&c->wake);
+    c->trouble = error_new();
     c->main =
         instance_new(cx, cx->home, n->component, n, &n->options, &n->format, 0, 1, &c->wake, err);
     return c->main != NULL ? WEIR_OK : error_status(err);
@@ -25,6 +26,7 @@ weir_status source_control_init(source_control *c, context *cx, const node *n, s
 
 void source_control_destroy(source_control *c) {
     instance_free(c->main);
+    error_free(c->trouble);
 }
 
 void source_control_cancel(source_control *c) {
@@ -104,7 +106,12 @@ static weir_status control_loop(source_control *c, weir_error *err) {
         bool first = !atomic_load(&c->enumerated);
         WEIR_ASSERT(first || discovers); /* without discovery the first look is the only one */
         status = look(c, first ? table.enumerate : table.discover, discovers, &next_ns, err);
-        if (context_stopping(c->cx) || status == WEIR_E_CANCELLED) return WEIR_OK;
+        if (context_stopping(c->cx)) return WEIR_OK;
+        if (status == WEIR_E_CANCELLED) {
+            /* What went wrong before says more than that somebody lost patience. */
+            if (failures > 0) error_copy(err, c->trouble);
+            return first ? status : WEIR_OK;
+        }
         if (status == WEIR_OK) {
             atomic_store(&c->enumerated, true);
             wake_signal(&c->cx->control);
@@ -122,18 +129,29 @@ static weir_status control_loop(source_control *c, weir_error *err) {
         log_write(WEIR_LOG_WARN, c->main->component,
                   "%s: cannot list splits: %s; trying again in %lld ms", c->main->where,
                   error_text(err), (long long)(wait_ns / CLOCK_NS_PER_MS));
+        error_copy(c->trouble, err);
         rest(c, clock_mono_ns(&clock_system) + wait_ns);
     }
-    return WEIR_OK;
+    return atomic_load(&c->enumerated) || failures == 0 ? WEIR_OK : error_status(err);
 }
 
 void *source_control_run(void *control) {
     source_control *c = control;
     weir_error *err = error_new();
     weir_status status = control_loop(c, err);
-    /* Cancelled, whatever it was doing ends with some error: that of a drained pipeline is none. */
-    if (status != WEIR_OK && !context_stopping(c->cx) && !atomic_load(&c->cancelled)) {
-        context_fail(c->cx, err);
+    bool cancelled = atomic_load(&c->cancelled);
+    if (status != WEIR_OK && !context_stopping(c->cx)) {
+        if (!atomic_load(&c->enumerated) && (cancelled || context_draining(c->cx))) {
+            /* Nothing was ever read, and that is a failure, but one that can wait until the others
+             * have delivered what they read. */
+            error_copy(c->trouble, err);
+            error_prefix(c->trouble, "%s: ended before its splits could be listed", c->main->where);
+            c->unreached = true;
+        } else if (!cancelled) {
+            /* Cancelled, whatever it was doing ends with some error: that of a drained pipeline is
+             * none. */
+            context_fail(c->cx, err);
+        }
     }
     instance_close(c->main, WEIR_CLOSE_ABANDON, 0, NULL);
     error_free(err);

@@ -23,6 +23,9 @@ typedef struct source_control {
     _Atomic bool enumerated; /* the first enumeration is in the table */
     _Atomic bool ended;      /* the thread is about to return */
     _Atomic bool cancelled;  /* nobody waits for splits any more */
+    weir_error *trouble;     /* why the latest look failed */
+    bool unreached; /* the run ended before the first enumeration succeeded, because of `trouble`;
+                       good once the thread has been joined */
 } source_control;
 
 weir_status source_control_init(source_control *c, context *cx, const node *n, splits *s,
