@@ -35,6 +35,35 @@ static void print_op(buf *out, const plan_op *op, unsigned depth) {
     }
 }
 
+/* What a sink stage is given: records of its own inputs, dead letters of other nodes, or both. */
+static bool takes(const plan_stage *s, bool dead_letters) {
+    for (size_t e = 0; e < s->input_count; e++) {
+        if (s->inputs[e]->dead_letters == dead_letters) return true;
+    }
+    return false;
+}
+
+/* With a format, dead letters are objects around the records: never the records' own bytes. */
+static bool writes_envelopes(const plan_stage *s) {
+    return s->node->format.serde != NULL && takes(s, true);
+}
+
+static bool passes_through(const plan_stage *s) {
+    return s->encoding != SINK_ENCODE && (takes(s, false) || !writes_envelopes(s));
+}
+
+static const char envelope_why[] =
+    "each letter is an object with the record, the reason and the origin";
+
+static void print_values(buf *out, const plan_stage *s) {
+    bool envelopes = writes_envelopes(s);
+    if (takes(s, false) || !envelopes) {
+        buf_printf(out, "    values: %s (%s)\n", passes_through(s) ? "pass-through" : "encoded",
+                   s->encoding_why);
+    }
+    if (envelopes) buf_printf(out, "    dead letters: encoded (%s)\n", envelope_why);
+}
+
 static void print_stage(buf *out, const plan_stage *s) {
     buf_printf(out, "stage %u: %s %.*s, %u task%s\n", s->index, stage_names[s->kind],
                STR_FMT(s->node->name), s->parallelism, s->parallelism == 1 ? "" : "s");
@@ -70,8 +99,7 @@ static void print_stage(buf *out, const plan_stage *s) {
     }
     if (s->kind == STAGE_SINK) {
         buf_printf(out, "    format: %.*s\n", STR_FMT(s->node->format.type));
-        buf_printf(out, "    values: %s (%s)\n",
-                   s->encoding == SINK_ENCODE ? "encoded" : "pass-through", s->encoding_why);
+        print_values(out, s);
     }
     print_op(out, s->root, 0);
 }
@@ -309,9 +337,14 @@ void plan_json(const plan *p, bool defaults, buf *out) {
             }
         }
         if (stage->kind == STAGE_SINK) {
-            buf_printf(out, ",\"pass_through\":%s,",
-                       stage->encoding == SINK_ENCODE ? "false" : "true");
-            json_member(out, "encoding_why", str_of(stage->encoding_why));
+            bool envelopes = writes_envelopes(stage);
+            bool letters_only = envelopes && !takes(stage, false);
+            buf_printf(out, ",\"pass_through\":%s,", passes_through(stage) ? "true" : "false");
+            json_member(out, "encoding_why",
+                        str_of(letters_only ? envelope_why : stage->encoding_why));
+            if (takes(stage, true)) {
+                buf_printf(out, ",\"dead_letters\":\"%s\"", envelopes ? "object" : "value");
+            }
         }
         buf_append_z(out, "}");
     }
