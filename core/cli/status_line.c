@@ -45,10 +45,10 @@ static void draw_again(void) {
 
 /* Records that go to the same terminal would be written into the status line. */
 static bool shares_terminal(const pipeline *p) {
-    if (!isatty(STDOUT_FILENO)) return false;
     for (size_t i = 0; i < p->node_count; i++) {
-        if (p->nodes[i]->kind == WEIR_KIND_SINK && str_eq_z(p->nodes[i]->type, "stdout"))
-            return true;
+        weir_str to = component_note(p->nodes[i]->component)->writes_to;
+        if (str_eq_z(to, "stderr")) return true;
+        if (str_eq_z(to, "stdout") && isatty(STDOUT_FILENO)) return true;
     }
     return false;
 }

@@ -24,6 +24,7 @@ STABILITIES = ("stable", "beta", "experimental", "deprecated")
 TYPES = ("string", "int", "float", "bool", "duration", "size", "enum", "list", "map", "secret",
          "template", "time")
 FRAMINGS = ("lines", "none", "length")
+STREAMS = ("stdout", "stderr")
 META = ("weir.stream", "weir.split", "weir.position", "weir.partition_key",
         "weir.explicit_hash_key", "weir.sub_sequence", "weir.arrival_time", "weir.topic",
         "weir.partition", "weir.offset", "weir.object")
@@ -38,7 +39,7 @@ PLUGIN_KEYS = ("id", "version", "name", "summary", "vendor", "license", "homepag
 ABI_KEYS = ("major", "built_with", "requires", "platform")
 COMPONENT_KEYS = ("kind", "name", "summary", "stability", "capabilities", "guarantee", "limits",
                   "service_interval", "needs", "state", "committables", "splits", "default_framing",
-                  "suffix", "options", "prefixes", "rules", "include")
+                  "suffix", "writes_to", "options", "prefixes", "rules", "include")
 LIMIT_KEYS = ("request_records", "request_bytes", "record_bytes", "record_overhead", "in_flight")
 NEEDS_KEYS = ("tape", "key", "headers", "meta")
 # Stored bytes that have a version, and the only kind that writes them (None: any kind).
@@ -238,6 +239,10 @@ class Checker:
                 self.versions(f"{where}: {key}", value[key])
         self.one_of(where, value, "default_framing", FRAMINGS)
         self.text(where, value, "suffix")
+        if "writes_to" in value:
+            if kind != "sink":
+                self.bad(where, "only a sink writes to a stream of the program")
+            self.one_of(where, value, "writes_to", STREAMS, True)
         options = value.get("options", [])
         self.options(where, options, 0)
         if isinstance(options, list):

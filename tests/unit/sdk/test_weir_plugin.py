@@ -164,6 +164,8 @@ class Generator(unittest.TestCase):
             self.bad("from 1 to", component(**{key: {"reads": [1, 1]}}))
             self.bad("did you mean", component(**{key: {"version": 1, "read": [1, 1]}}))
             self.bad("expected an object", component(**{key: 1}))
+        self.bad("expected one of stdout, stderr", component(writes_to="stdin"))
+        self.bad("only a sink writes", component(kind="source", limits={}, writes_to="stdout"))
         self.bad("only a source has splits", component(splits={"version": 1}))
         self.bad("only a sink has committables",
                  component(kind="source", limits={}, committables={"version": 1}))
