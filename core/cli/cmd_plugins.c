@@ -12,30 +12,94 @@ static const char *kind_name(uint32_t kind) {
     return kind <= WEIR_KIND_TRANSFORM ? names[kind] : names[0];
 }
 
-static int list(registry *r, bool json) {
-    buf out;
-    buf_init(&out, SIZE_MAX / 2);
-    if (json) buf_append_z(&out, "[");
-    for (size_t p = 0; p < registry_plugin_count(r); p++) {
-        const note *n = plugin_ref_note(registry_plugin(r, p));
-        if (json) {
-            buf_append_z(&out, p == 0 ? "{\"path\":" : ",{\"path\":");
-            buf_append_json(&out, n->path);
-            buf_append_z(&out, ",\"note\":");
-            buf_append_str(&out, n->json);
-            buf_append_z(&out, "}");
-            continue;
-        }
-        buf_printf(&out, "%.*s %.*s  %.*s\n", STR_FMT(n->id), STR_FMT(n->version),
+/* Of two plugins with a component of one kind and name the first counts: the other, or NULL. */
+static const note *component_hidden_by(const registry *r, const plugin_ref *p,
+                                       const note_component *c) {
+    const plugin_ref *first = component_plugin(registry_find(r, c->kind, c->name));
+    return first == p ? NULL : plugin_ref_note(first);
+}
+
+static void list_text(const registry *r, buf *out) {
+    for (size_t i = 0; i < registry_plugin_count(r); i++) {
+        const plugin_ref *p = registry_plugin(r, i);
+        const note *n = plugin_ref_note(p);
+        buf_printf(out, "%.*s %.*s  %.*s\n", STR_FMT(n->id), STR_FMT(n->version),
                    STR_FMT(n->summary));
         for (size_t c = 0; c < n->component_count; c++) {
             const note_component *k = &n->components[c];
-            buf_printf(&out, "  %-9s %-12.*s %.*s\n", kind_name(k->kind), STR_FMT(k->name),
+            const note *by = component_hidden_by(r, p, k);
+            buf_printf(out, "  %-9s %-12.*s %.*s\n", kind_name(k->kind), STR_FMT(k->name),
                        STR_FMT(k->summary));
+            if (by != NULL) {
+                buf_printf(out, "            shadowed: the one of %.*s is used\n", STR_FMT(by->id));
+            }
         }
     }
-    if (json) buf_append_z(&out, "]\n");
-    fwrite(out.data, 1, out.len, stdout);
+    const plugin_ref *by;
+    const plugin_ref *p;
+    for (size_t i = 0; (p = registry_shadowed(r, i, &by)) != NULL; i++) {
+        const note *n = plugin_ref_note(p);
+        const note *used = plugin_ref_note(by);
+        buf_printf(out,
+                   "%.*s %.*s  shadowed: %.*s is not used,\n  because %.*s (%.*s) comes first\n",
+                   STR_FMT(n->id), STR_FMT(n->version), STR_FMT(n->path), STR_FMT(used->path),
+                   STR_FMT(used->version));
+    }
+}
+
+/* One plugin; `by` is the one that shadows it, or NULL. */
+static void list_json_one(const registry *r, const plugin_ref *p, const plugin_ref *by, buf *out) {
+    const note *n = plugin_ref_note(p);
+    bool first = true;
+    buf_append_z(out, "{\"path\":");
+    buf_append_json(out, n->path);
+    buf_append_z(out, ",\"shadowed_by\":");
+    if (by != NULL) {
+        buf_append_json(out, plugin_ref_note(by)->path);
+    } else {
+        buf_append_z(out, "null");
+    }
+    buf_append_z(out, ",\"shadowed_components\":[");
+    for (size_t c = 0; by == NULL && c < n->component_count; c++) {
+        const note_component *k = &n->components[c];
+        const note *other = component_hidden_by(r, p, k);
+        if (other == NULL) continue;
+        buf_printf(out, "%s{\"kind\":\"%s\",\"name\":", first ? "" : ",", kind_name(k->kind));
+        buf_append_json(out, k->name);
+        buf_append_z(out, ",\"by\":");
+        buf_append_json(out, other->path);
+        buf_append_z(out, "}");
+        first = false;
+    }
+    buf_append_z(out, "],\"note\":");
+    buf_append_str(out, n->json);
+    buf_append_z(out, "}");
+}
+
+static void list_json(const registry *r, buf *out) {
+    const plugin_ref *by = NULL;
+    const plugin_ref *p;
+    buf_append_z(out, "[");
+    for (size_t i = 0; (p = registry_plugin(r, i)) != NULL; i++) {
+        if (i > 0) buf_append_z(out, ",");
+        list_json_one(r, p, NULL, out);
+    }
+    for (size_t i = 0; (p = registry_shadowed(r, i, &by)) != NULL; i++) {
+        buf_append_z(out, ","); /* behind the one that shadows it */
+        list_json_one(r, p, by, out);
+    }
+    buf_append_z(out, "]\n");
+}
+
+static int list(registry *r, bool json) {
+    buf out;
+    buf_init(&out, SIZE_MAX / 2);
+    if (json) {
+        list_json(r, &out);
+    } else {
+        list_text(r, &out);
+    }
+    fwrite(out.data != NULL ? out.data : "", 1, out.len, stdout);
     buf_free(&out);
     for (size_t i = 0; i < registry_refusal_count(r); i++) {
         weir_str text = registry_refusal(r, i);
@@ -153,7 +217,8 @@ const command command_plugins = {
     "\n"
     "Reads what plugins say of themselves from their ELF notes; no code of theirs runs.\n"
     "Plugins are looked for in WEIR_PLUGIN_PATH, then $XDG_DATA_HOME/weir/plugins-1, then\n"
-    "beside the program in ../lib/weir/plugins-1. NAME may also be a component's name.\n"
+    "beside the program in ../lib/weir/plugins-1. Of several with one id the first is used; the\n"
+    "list shows the others as shadowed. NAME may also be a component's name.\n"
     "\n"
     "example:\n"
     "  weir plugins inspect kinesis\n"

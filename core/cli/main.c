@@ -12,8 +12,34 @@
 #include "base/str.h"
 #include "cli/cli.h"
 
-static const command *const commands[] = {&command_run, &command_check, &command_plan,
-                                          &command_plugins};
+static int show_help(int argc, char **argv);
+static int show_version(int argc, char **argv);
+
+static const command command_help = {"help", "say how weir, or one command, is used",
+                                     "usage: weir help [COMMAND]\n"
+                                     "\n"
+                                     "The same as `weir --help` and `weir COMMAND --help`.\n"
+                                     "\n"
+                                     "example:\n"
+                                     "  weir help run\n"
+                                     "\n"
+                                     "exit status: 0 ok, 2 there is no such command\n",
+                                     show_help};
+
+static const command command_version = {
+    "version", "say which weir this is",
+    "usage: weir version\n"
+    "\n"
+    "The version of the program, and the plugin ABI it offers. The same as `weir --version`.\n"
+    "\n"
+    "example:\n"
+    "  weir version\n"
+    "\n"
+    "exit status: 0 ok, 2 wrong usage\n",
+    show_version};
+
+static const command *const commands[] = {&command_run,     &command_check, &command_plan,
+                                          &command_plugins, &command_help,  &command_version};
 #define COMMANDS (sizeof commands / sizeof commands[0])
 
 static void help(FILE *out) {
@@ -34,6 +60,38 @@ static void help(FILE *out) {
             "\n"
             "`weir COMMAND --help` says more; `weir --version` which weir this is.\n"
             "exit status: 0 ok, 1 failed at run time, 2 wrong usage, 78 bad configuration\n");
+}
+
+/* The command of that name; or NULL, and said so with the nearest one. */
+static const command *find_command(const char *name) {
+    weir_str names[COMMANDS];
+    for (size_t c = 0; c < COMMANDS; c++) {
+        names[c] = str_of(commands[c]->name);
+        if (strcmp(name, commands[c]->name) == 0) return commands[c];
+    }
+    int near = str_nearest(str_of(name), names, COMMANDS);
+    fprintf(stderr, "weir: unknown command '%s'%s%s%s\n  see: weir --help\n", name,
+            near >= 0 ? "; did you mean '" : "", near >= 0 ? commands[near]->name : "",
+            near >= 0 ? "'?" : "");
+    return NULL;
+}
+
+static int show_help(int argc, char **argv) {
+    if (argc == 0) {
+        help(stdout);
+        return EXIT_OK;
+    }
+    const command *found = find_command(argv[0]);
+    if (found == NULL) return EXIT_USAGE;
+    if (argc > 1) return usage_error("help", "name one command, as in: weir help %s", argv[0]);
+    fputs(found->help, stdout);
+    return EXIT_OK;
+}
+
+static int show_version(int argc, char **argv) {
+    if (argc > 0) return usage_error("version", "unexpected word '%s'", argv[0]);
+    printf("weir %s, plugin ABI %s\n", WEIR_VERSION, WEIR_ABI_TEXT);
+    return EXIT_OK;
 }
 
 static bool asks_for_help(int argc, char **argv) {
@@ -70,27 +128,17 @@ int main(int argc, char **argv) {
         return EXIT_USAGE;
     }
     const char *name = argv[1];
-    if (strcmp(name, "--help") == 0 || strcmp(name, "-h") == 0 || strcmp(name, "help") == 0) {
-        help(stdout);
+    int count = argc - 2; /* words behind it */
+    char **words = argv + 2;
+    if (strcmp(name, "--help") == 0 || strcmp(name, "-h") == 0) return show_help(count, words);
+    if (strcmp(name, "--version") == 0 || strcmp(name, "-V") == 0) {
+        return show_version(count, words);
+    }
+    const command *found = find_command(name);
+    if (found == NULL) return EXIT_USAGE;
+    if (asks_for_help(count, words)) {
+        fputs(found->help, stdout);
         return EXIT_OK;
     }
-    if (strcmp(name, "--version") == 0) {
-        printf("weir %s, plugin ABI %s\n", WEIR_VERSION, WEIR_ABI_TEXT);
-        return EXIT_OK;
-    }
-    weir_str names[COMMANDS];
-    for (size_t c = 0; c < COMMANDS; c++) {
-        names[c] = str_of(commands[c]->name);
-        if (strcmp(name, commands[c]->name) != 0) continue;
-        if (asks_for_help(argc - 2, argv + 2)) {
-            fputs(commands[c]->help, stdout);
-            return EXIT_OK;
-        }
-        return commands[c]->run(argc - 2, argv + 2);
-    }
-    int near = str_nearest(str_of(name), names, COMMANDS);
-    fprintf(stderr, "weir: unknown command '%s'%s%s%s\n  see: weir --help\n", name,
-            near >= 0 ? "; did you mean '" : "", near >= 0 ? commands[near]->name : "",
-            near >= 0 ? "'?" : "");
-    return EXIT_USAGE;
+    return found->run(count, words);
 }

@@ -137,8 +137,15 @@ size_t registry_plugin_count(const registry *r);
 const plugin_ref *registry_plugin(const registry *r, size_t index);
 const note *plugin_ref_note(const plugin_ref *p);
 
+/* Plugins that do not count, because another one of their id comes earlier in the search order, in
+ * that order. The same file found twice, by a link for instance, hides nothing and is not among
+ * them. `by` is the one that counts. */
+size_t registry_shadowed_count(const registry *r);
+const plugin_ref *registry_shadowed(const registry *r, size_t index, const plugin_ref **by);
+
 /* NULL if there is none; then registry_explain says which places were tried, what was refused and
- * why, and the nearest name. */
+ * why, whether a shadowed plugin has it, and the nearest name. Kind 0 asks registry_explain for a
+ * plugin by id or name, or a component of any kind. */
 const component_ref *registry_find(const registry *r, uint32_t kind, weir_str name);
 const note_component *component_note(const component_ref *c);
 const plugin_ref *component_plugin(const component_ref *c);

@@ -17,6 +17,7 @@
 
 /* Pages of the sidecar hold the same hash in either case. */
 static bool same_hash(const char *a, const char *b);
+static bool same_file(const plugin_ref *a, const plugin_ref *b);
 static void insert(registry *r, plugin_ref *p);
 static void shadow_later(registry *r);
 
@@ -81,6 +82,10 @@ static bool same_hash(const char *a, const char *b) {
         if (tolower((unsigned char)*a) != tolower((unsigned char)*b)) return false;
     }
     return *a == *b;
+}
+
+static bool same_file(const plugin_ref *a, const plugin_ref *b) {
+    return a->identity.dev == b->identity.dev && a->identity.ino == b->identity.ino;
 }
 
 /* ---- the registry ---- */
@@ -162,7 +167,7 @@ weir_status registry_take(registry *r, const char *path, size_t place_index, con
     for (size_t i = 0; i < r->plugin_count && place_index == SIZE_MAX; i++) {
         plugin_ref *other = r->plugins[i];
         if (other->place != SIZE_MAX || !str_eq(other->note.id, p->note.id)) continue;
-        if (other->identity.dev == p->identity.dev && other->identity.ino == p->identity.ino) {
+        if (same_file(other, p)) {
             *out = other; /* named twice */
             return WEIR_OK;
         }
@@ -212,9 +217,10 @@ static void insert(registry *r, plugin_ref *p) {
 /* Of several plugins with one id only the first one counts. One that is loaded already stays. */
 static void shadow_later(registry *r) {
     for (size_t i = 0; i < r->plugin_count; i++) {
-        r->plugins[i]->shadowed = false;
-        for (size_t k = 0; k < i && !r->plugins[i]->shadowed; k++) {
-            r->plugins[i]->shadowed = str_eq(r->plugins[k]->note.id, r->plugins[i]->note.id);
+        plugin_ref *p = r->plugins[i];
+        p->shadowed_by = NULL;
+        for (size_t k = 0; k < i && p->shadowed_by == NULL; k++) {
+            if (str_eq(r->plugins[k]->note.id, p->note.id)) p->shadowed_by = r->plugins[k];
         }
     }
 }
@@ -252,13 +258,13 @@ void registry_refuse(registry *r, const char *path, const weir_error *err) {
 /* Plugins that count are numbered without the shadowed ones. */
 size_t registry_plugin_count(const registry *r) {
     size_t count = 0;
-    for (size_t i = 0; i < r->plugin_count; i++) count += !r->plugins[i]->shadowed;
+    for (size_t i = 0; i < r->plugin_count; i++) count += r->plugins[i]->shadowed_by == NULL;
     return count;
 }
 
 const plugin_ref *registry_plugin(const registry *r, size_t index) {
     for (size_t i = 0; i < r->plugin_count; i++) {
-        if (r->plugins[i]->shadowed) continue;
+        if (r->plugins[i]->shadowed_by != NULL) continue;
         if (index-- == 0) return r->plugins[i];
     }
     return NULL;
@@ -268,10 +274,30 @@ const note *plugin_ref_note(const plugin_ref *p) {
     return &p->note;
 }
 
+static bool is_hidden(const plugin_ref *p) {
+    return p->shadowed_by != NULL && !same_file(p, p->shadowed_by);
+}
+
+size_t registry_shadowed_count(const registry *r) {
+    size_t count = 0;
+    for (size_t i = 0; i < r->plugin_count; i++) count += is_hidden(r->plugins[i]);
+    return count;
+}
+
+const plugin_ref *registry_shadowed(const registry *r, size_t index, const plugin_ref **by) {
+    for (size_t i = 0; i < r->plugin_count; i++) {
+        const plugin_ref *p = r->plugins[i];
+        if (!is_hidden(p) || index-- > 0) continue;
+        *by = p->shadowed_by;
+        return p;
+    }
+    return NULL;
+}
+
 const component_ref *registry_find(const registry *r, uint32_t kind, weir_str name) {
     for (size_t i = 0; i < r->plugin_count; i++) {
         const plugin_ref *p = r->plugins[i];
-        if (p->shadowed) continue;
+        if (p->shadowed_by != NULL) continue;
         for (size_t k = 0; k < p->note.component_count; k++) {
             const note_component *c = &p->note.components[k];
             if (c->kind == kind && str_eq(c->name, name)) return &p->components[k];
@@ -298,27 +324,62 @@ weir_str registry_refusal(const registry *r, size_t index) {
 
 /* ---- explaining why something was not found ---- */
 
+#define NAMES_MAX 512u
+
+typedef struct names { /* that could have been meant */
+    weir_str list[NAMES_MAX];
+    size_t count;
+} names;
+
+static void add_name(names *n, weir_str name) {
+    if (n->count < NAMES_MAX) n->list[n->count++] = name;
+}
+
 static void explain_nearest(const registry *r, uint32_t kind, weir_str name, buf *out) {
-    enum { MAX = 512 };
-    weir_str names[MAX];
-    size_t count = 0;
+    names known = {.count = 0};
     for (size_t i = 0; i < r->plugin_count; i++) {
         const plugin_ref *p = r->plugins[i];
-        for (size_t k = 0; k < p->note.component_count && !p->shadowed; k++) {
+        if (p->shadowed_by != NULL) continue;
+        if (kind == 0) {
+            add_name(&known, p->note.name);
+            add_name(&known, p->note.id);
+        }
+        for (size_t k = 0; k < p->note.component_count; k++) {
             const note_component *c = &p->note.components[k];
-            if (c->kind == kind && count < MAX) names[count++] = c->name;
-            if (c->kind != kind && str_eq(c->name, name)) {
+            if (kind == 0 || c->kind == kind) {
+                add_name(&known, c->name);
+            } else if (str_eq(c->name, name)) {
                 buf_printf(out, "\"%.*s\" is a %s, not a %s\n", STR_FMT(name),
                            note_kind_name(c->kind), note_kind_name(kind));
             }
         }
     }
-    int nearest = str_nearest(name, names, count);
-    if (nearest >= 0) buf_printf(out, "did you mean \"%.*s\"?\n", STR_FMT(names[nearest]));
+    int nearest = str_nearest(name, known.list, known.count);
+    if (nearest >= 0) buf_printf(out, "did you mean \"%.*s\"?\n", STR_FMT(known.list[nearest]));
+}
+
+static bool has_component(const note *n, uint32_t kind, weir_str name) {
+    for (size_t i = 0; i < n->component_count; i++) {
+        const note_component *c = &n->components[i];
+        if ((kind == 0 || c->kind == kind) && str_eq(c->name, name)) return true;
+    }
+    return false;
+}
+
+/* The usual case: an old copy of a plugin on the search path hides the new one. */
+static void explain_shadowed(const registry *r, uint32_t kind, weir_str name, buf *out) {
+    const plugin_ref *by;
+    const plugin_ref *p;
+    for (size_t i = 0; (p = registry_shadowed(r, i, &by)) != NULL; i++) {
+        if (!has_component(&p->note, kind, name)) continue;
+        buf_printf(out, "%s (%.*s) has it, but is shadowed by %s (%.*s)\n", p->path,
+                   STR_FMT(p->note.version), by->path, STR_FMT(by->note.version));
+    }
 }
 
 void registry_explain(const registry *r, uint32_t kind, weir_str name, buf *out) {
     explain_nearest(r, kind, name, out);
+    explain_shadowed(r, kind, name, out);
     buf_append_z(out, "searched:");
     for (size_t i = 0; i < r->plugin_count; i++) {
         if (r->plugins[i]->place == SIZE_MAX) {

@@ -52,8 +52,8 @@ struct plugin_ref {
     note note;
     const char *path; /* of the .so, with a NUL */
     file_identity identity;
-    size_t place;  /* index into places; SIZE_MAX = named by path */
-    bool shadowed; /* another plugin of this id comes first */
+    size_t place;                  /* index into places; SIZE_MAX = named by path */
+    const plugin_ref *shadowed_by; /* another plugin of this id that comes first; NULL: it counts */
     component_ref *components;
     /* after loading */
     const weir_host *host;

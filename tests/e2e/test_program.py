@@ -2,15 +2,18 @@
 
 import json
 import re
+import shutil
+import socket
 
 import pytest
 import yaml
 
-from weir import CONFIG, FAILED, OK, ROOT, USAGE, pipeline
+from processes import wait_for
+from weir import CONFIG, FAILED, OK, PLUGINS, ROOT, USAGE, pipeline
 
 pytestmark = pytest.mark.cli
 
-COMMANDS = ["run", "check", "plan", "plugins"]
+COMMANDS = ["run", "check", "plan", "plugins", "help", "version"]
 GOOD = pipeline({"in": {"type": "generator", "shape": "sequence", "count": 10}},
                 {"out": {"type": "blackhole", "input": "in"}})
 
@@ -26,7 +29,7 @@ def test_help_names_every_command(weir):
 def test_help_of_a_command_teaches_by_an_example(weir, command):
     result = weir.run(command, "--help")
     assert result.status == OK, result
-    assert "xample" in result.out and f"weir {command} " in result.out, result
+    assert "xample" in result.out and re.search(rf"^  weir {command}\b", result.out, re.M), result
     for line in result.out.splitlines():
         assert len(line) <= 100, line
 
@@ -38,7 +41,24 @@ def test_version_is_the_projects(weir):
     assert version in result.out
 
 
+@pytest.mark.parametrize("command", COMMANDS)
+def test_help_can_be_asked_for_in_each_way(weir, command):
+    wanted = weir.run(command, "--help").out
+    for words in (["help", command], ["--help", command], ["-h", command], [command, "-h"]):
+        result = weir.run(*words)
+        assert result.status == OK and result.out == wanted and not result.err, (words, result)
+
+
+def test_help_and_version_are_words_too(weir):
+    assert weir.run("help").out == weir.run("--help").out == weir.run("-h").out != ""
+    assert weir.run("version").out == weir.run("--version").out == weir.run("-V").out != ""
+    for words in (["help", "chekc"], ["--help", "chekc"]):
+        result = weir.run(*words)
+        assert result.status == USAGE and "'check'" in result.err and not result.out, result
+
+
 @pytest.mark.parametrize("arguments", [
+    ["help", "nonsense"], ["help", "run", "fast"], ["version", "nonsense"], ["--version", "nonsense"],
     [], ["nonsense"], ["run"], ["run", "--nonsense", "x.yaml"], ["check"], ["plan"], ["plugins"],
     ["plugins", "nonsense"], ["run", "--for", "soon", "x.yaml"]])
 def test_wrong_use_is_status_2_and_says_how(weir, arguments):
@@ -192,7 +212,83 @@ def test_plugins_list_and_inspect(weir):
 
 def test_inspect_of_something_that_is_not_installed(weir):
     result = weir.run("plugins", "inspect", "nonsuch")
-    assert result.status != OK and "nonsuch" in result.err, result
+    assert result.status == CONFIG and "nonsuch" in result.err, result
+    assert "did you mean" not in result.err and "searched:" in result.err, result
+
+
+@pytest.mark.parametrize("word, meant", [("kinesys", "kinesis"), ("genrator", "generator"), ("stdd", "std"),
+                                         ("dev.wier.std", "dev.weir.std")])
+def test_inspect_of_a_misspelt_name_gets_a_suggestion(weir, word, meant):
+    result = weir.run("plugins", "inspect", word)
+    assert result.status == CONFIG and f'did you mean "{meant}"?' in result.err, result
+
+
+def test_a_plugin_that_another_one_hides_is_listed_as_shadowed(weir):
+    first, second = weir.folder / "first", weir.folder / "second"
+    for folder in (first, second):
+        folder.mkdir()
+        shutil.copy(PLUGINS / "std.so", folder)
+    env = {"WEIR_PLUGIN_PATH": f"{first}:{second}"}
+    entries = weir.run("plugins", "list", "--json", env=env).json()
+    std = [e for e in entries if e["note"]["id"] == "dev.weir.std"]
+    used = str(first / "std.so")
+    assert [(e["path"], e["shadowed_by"]) for e in std] == [
+        (used, None), (str(second / "std.so"), used), (str(PLUGINS / "std.so"), used)], std
+    result = weir.run("plugins", "list", env=env)
+    assert result.status == OK and result.out.count("Generator") == 1, result
+    for hidden in (second, PLUGINS):
+        assert re.search(rf"shadowed: {re.escape(str(hidden / 'std.so'))} .*\n.* {re.escape(used)} ",
+                         result.out), result
+    plain = weir.run("plugins", "list", "--json").json()
+    assert all(e["shadowed_by"] is None and not e["shadowed_components"] for e in plain), plain
+
+
+def test_plan_says_how_dead_letters_are_written(weir):
+    def plan(**bad):
+        path = weir.manifest(pipeline(
+            {"in": {"type": "generator", "format": "json", "count": 1}},
+            {"out": {"type": "file", "path": "out.jsonl", "format": "json", "input": "in",
+                     "on_error": {"dead_letter": "bad"}},
+             "bad": {"type": "file", "path": "bad.jsonl", **bad}}))
+        stages = weir.run("plan", "--json", path).json()["stages"]
+        sink = next(s for s in stages if s["nodes"] == ["bad"])
+        text = weir.run("plan", path).out
+        return sink["pass_through"], sink["dead_letters"], text[text.index("sink bad"):]
+    through, letters, text = plan(format="json")
+    assert (through, letters) == (False, "object"), text
+    assert "dead letters: encoded" in text and "pass-through" not in text, text
+    through, letters, text = plan()
+    assert (through, letters) == (True, "value") and "pass-through" in text, text
+    # Records of its own beside the letters: each in its way.
+    through, letters, text = plan(format="json", input="in")
+    assert (through, letters) == (True, "object"), text
+    assert "dead letters: encoded" in text and "values: pass-through" in text, text
+
+
+@pytest.mark.parametrize("end", ["time", "signal"])
+def test_a_source_that_was_never_reached_is_a_failure(weir, end):
+    """Ended by --for or a signal, too: nothing was read, and a summary must not call that done. What
+    another source read by then is delivered all the same."""
+    closed = socket.socket()
+    closed.bind(("127.0.0.1", 0))  # bound, never listening: nobody else gets the port
+    path = weir.manifest(pipeline(
+        {"away": {"type": "kinesis", "stream": "s", "region": "us-east-1",
+                  "endpoint": f"http://127.0.0.1:{closed.getsockname()[1]}",
+                  "credentials": {"provider": "basic", "access_key_id": "a", "secret_access_key": "b"}},
+         "here": {"type": "generator", "shape": "sequence", "count": 100}},
+        {"out": {"type": "file", "path": "out.txt", "input": ["away", "here"]}}))
+    if end == "time":
+        result = weir.run("run", "--for", "1s", "--json", path)
+        assert result.json()["status"] == "failed" and result.json()["records_out"] == 100, result
+    else:
+        running = weir.start("run", path)
+        wait_for(lambda: "cannot list splits" in running.errors(), 20, "the first attempt has failed")
+        result = running.stop(30)
+        assert ": failed after" in result.err and "done after" not in result.err, result
+    closed.close()
+    assert result.status == FAILED, result
+    assert "ended before its splits could be listed" in result.text and "connect" in result.text, result
+    assert (weir.folder / "out.txt").read_text().split() == [str(n) for n in range(100)], result
 
 
 @pytest.mark.parametrize("kind", ["truncated", "text", "absent"])

@@ -8,6 +8,8 @@ import signal
 import subprocess
 import time
 
+import pytest
+
 from processes import wait_for
 from weir import FAILED, OK, PROGRAM, SLOWNESS, pipeline, wait_bytes
 
@@ -46,6 +48,24 @@ def test_a_status_line_on_a_terminal(weir):
         end = read_until(terminal, r"done after [\d.]+ s: [\d,]+ records in, [\d,]+ out", 20)
         assert "\n" in end
         assert process.wait(20 * SLOWNESS) == OK
+    finally:
+        process.kill()
+        process.wait()
+        os.close(terminal)
+
+
+@pytest.mark.parametrize("sink, drawn", [("stdout", False), ("blackhole", True)])
+def test_no_status_line_among_the_records(weir, sink, drawn):
+    """Where records go to the same terminal, no line is drawn into them."""
+    manifest = weir.manifest(pipeline({"in": ENDLESS}, {"out": {"type": sink, "input": "in"}}, name="shared"))
+    terminal, theirs = pty.openpty()
+    process = subprocess.Popen([str(PROGRAM), "run", "--for", "1500ms", str(manifest)], cwd=weir.folder,
+                               env=weir.env, stdin=subprocess.DEVNULL, stdout=theirs, stderr=theirs)
+    os.close(theirs)
+    try:
+        seen = read_until(terminal, r"done after", 30)
+        assert process.wait(20 * SLOWNESS) == OK
+        assert ("\x1b[K" in seen) == drawn, seen[-2000:]
     finally:
         process.kill()
         process.wait()

@@ -146,6 +146,80 @@ static void test_newest_version_wins(void **state) {
     free(older);
 }
 
+static const char *path_of(const plugin_ref *p) {
+    return plugin_ref_note(p)->path.ptr;
+}
+
+/* What does not count is told, with the file that does: nothing disappears. */
+static void test_shadowed(void **state) {
+    world *w = *state;
+    char *used = plant(w->first, "z.so", "1.0.0", ID);
+    char *other = plant(w->first, "other.so", "1.0.0", OTHER);
+    char *newer = plant(w->second, "a.so", "9.0.0", ID);
+    char *older = plant(w->second, "b.so", "8.0.0", ID);
+    char *link = NULL;
+    assert_true(asprintf(&link, "%s/link.so", w->second) > 0);
+    assert_int_equal(symlink(other, link), 0); /* the same file: hides nothing */
+    registry *r = registry_new();
+    const plugin_ref *by = NULL;
+    assert_int_equal(registry_shadowed_count(r), 0);
+    assert_null(registry_shadowed(r, 0, &by));
+    registry_scan(r);
+    assert_int_equal(registry_plugin_count(r), 2);
+    assert_int_equal(registry_refusal_count(r), 0);
+    assert_int_equal(registry_shadowed_count(r), 2);
+    assert_string_equal(path_of(registry_shadowed(r, 0, &by)), newer);
+    assert_string_equal(path_of(by), used);
+    assert_string_equal(path_of(registry_shadowed(r, 1, &by)), older);
+    assert_string_equal(path_of(by), used);
+    assert_null(registry_shadowed(r, 2, &by));
+    char *text = explain(r, WEIR_KIND_SINK, "sum");
+    char line[1024];
+    (void)snprintf(line, sizeof line, "%s (9.0.0) has it, but is shadowed by %s (1.0.0)", newer,
+                   used);
+    assert_contains(text, line);
+    assert_null(strstr(text, "link.so"));
+    free(text);
+    /* One named by path goes before all of them. */
+    char *named = plant(w->root, "mine.so", "0.1.0", ID);
+    assert_int_equal(registry_add(r, named, NULL, w->err), WEIR_OK);
+    assert_int_equal(registry_shadowed_count(r), 3);
+    assert_string_equal(path_of(registry_shadowed(r, 0, &by)), used);
+    assert_string_equal(path_of(by), named);
+    registry_free(r);
+    free(used);
+    free(other);
+    free(newer);
+    free(older);
+    free(link);
+    free(named);
+}
+
+/* Without a kind, a word may be meant for a plugin or for a component of any kind. */
+static void test_nearest_of_any_kind(void **state) {
+    world *w = *state;
+    free(plant(w->first, "a.so", "1.0.0", ID));
+    registry *r = registry_new();
+    registry_scan(r);
+    static const struct {
+        const char *word, *meant;
+    } cases[] = {{"sampel", "sample"}, {"tiks", "ticks"}, {"dev.weir.tset.sample", ID}};
+    for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
+        char line[128];
+        char *text = explain(r, 0, cases[i].word);
+        (void)snprintf(line, sizeof line, "did you mean \"%s\"?", cases[i].meant);
+        assert_contains(text, line);
+        free(text);
+    }
+    char *text = explain(r, WEIR_KIND_SINK, "sampel"); /* a plugin is no sink */
+    assert_null(strstr(text, "did you mean"));
+    free(text);
+    text = explain(r, 0, "quite-another");
+    assert_null(strstr(text, "did you mean"));
+    free(text);
+    registry_free(r);
+}
+
 static void test_named_path_wins(void **state) {
     world *w = *state;
     free(plant(w->first, "a.so", "9.0.0", ID));
@@ -328,6 +402,8 @@ int main(void) {
         cmocka_unit_test_setup_teardown(test_finds_components, setup, teardown),
         cmocka_unit_test_setup_teardown(test_first_place_wins, setup, teardown),
         cmocka_unit_test_setup_teardown(test_newest_version_wins, setup, teardown),
+        cmocka_unit_test_setup_teardown(test_shadowed, setup, teardown),
+        cmocka_unit_test_setup_teardown(test_nearest_of_any_kind, setup, teardown),
         cmocka_unit_test_setup_teardown(test_named_path_wins, setup, teardown),
         cmocka_unit_test_setup_teardown(test_pinned_hash, setup, teardown),
         cmocka_unit_test_setup_teardown(test_refusals, setup, teardown),
