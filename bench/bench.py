@@ -79,6 +79,7 @@ class Row:
     name = ""
     what = ""
     bound_text = ""
+    peers = False  # whether --peer applies
 
     def __init__(self, args, primitives):
         self.args, self.primitives = args, primitives
@@ -98,14 +99,12 @@ class Row:
     def cost(self, **bytes_of):
         return sum(count * 1e9 / self.primitives[name] for name, count in bytes_of.items())
 
-    def peer(self, _template):
-        return None
-
     def finish(self):
         pass
 
 
 class FileRow(Row):
+    peers = True
     pass_through = "auto"
 
     def prepare(self):
@@ -119,18 +118,23 @@ class FileRow(Row):
         result = weir_run(self.name,
                           {"in": {"type": "file", "path": str(self.input), "format": form}},
                           {"out": {"type": "file", "path": str(self.output), "format": form, "input": "in"}})
-        self.verify(self.output)
+        fault = self.fault(self.output)
+        if fault:
+            fail(f"{self.output} {fault}")
         return self.args.records, result
 
     def peer(self, template):
-        """The peer is given {input} and {output}; its output need only have as many lines."""
+        """The peer is given {input} and {output}. Too few lines are no result; other content is told."""
         self.output.unlink(missing_ok=True)
         command = [part.format(input=self.input, output=self.output) for part in shlex.split(template)]
+        if Path(command[0]).is_file():  # it runs in another folder
+            command[0] = Path(command[0]).resolve()
         result = measured(command)
         if "{output}" in template:
             lines = count_lines(self.output)
             if lines != self.args.records:
                 fail(f"the peer wrote {lines} records instead of {self.args.records}")
+            result["fault"] = self.fault(self.output)
         return self.args.records, result
 
     def finish(self):
@@ -154,13 +158,14 @@ class FilePass(FileRow):
         b = self.record_bytes
         return self.cost(file_read_256k=b, newline_scan=b, file_write_256k=b, file_sync=b)
 
-    def verify(self, output):
+    def fault(self, output):
         if output.stat().st_size != self.size:
-            fail(f"{output} has {output.stat().st_size} bytes, its input {self.size}")
+            return f"has {output.stat().st_size} bytes, its input {self.size}"
         with open(output, "rb") as a, open(self.input, "rb") as b:
             while block := a.read(1 << 20):
                 if block != b.read(1 << 20):
-                    fail(f"{output} differs from its input")
+                    return "differs from its input"
+        return None
 
 
 class FileDecode(FileRow):
@@ -173,14 +178,15 @@ class FileDecode(FileRow):
         b = self.record_bytes
         return self.cost(file_read_256k=b, newline_scan=b, string_scan=2 * b, memcpy=b, file_write_256k=b, file_sync=b)
 
-    def verify(self, output):
+    def fault(self, output):
         lines = count_lines(output)
         if lines != self.args.records:
-            fail(f"{output} has {lines} records instead of {self.args.records}")
+            return f"has {lines} records instead of {self.args.records}"
         with open(output, "rb") as a, open(self.input, "rb") as b:  # all of them would take minutes
             for _ in range(2000):
                 if json.loads(a.readline()) != json.loads(b.readline()):
-                    fail(f"{output} has a record of other content")
+                    return "has a record of other content"
+        return None
 
 
 class Generator(Row):
@@ -243,22 +249,12 @@ class Kinesis(Row):
 
 class KinesisJson(Kinesis):
     name = "kinesis-json"
-    what = "Kinesis (own endpoint, plain HTTP, 4 shards, JSON) to blackhole"
+    what = "Kinesis (own endpoint, plain HTTP, 4 shards) to blackhole"
     bound_text = "recv(2) of the body + one pass that classes each byte + base64"
 
     def bound(self):
         wire = self.record_bytes * 4 / 3 + 163
         return self.cost(socket_recv=wire, string_scan=wire, base64_decode=self.record_bytes)
-
-
-class KinesisCbor(Kinesis):
-    name = "kinesis-cbor"
-    what = "the same, CBOR"
-    wire = "cbor"
-    bound_text = "recv(2) of the body"
-
-    def bound(self):
-        return self.cost(socket_recv=self.record_bytes + 145)
 
 
 class KinesisLocal(Row):
@@ -295,7 +291,7 @@ class Ready(Row):
         return 1, result
 
 
-ROWS = [FilePass, FileDecode, Generator, KinesisJson, KinesisCbor, KinesisLocal, Ready]
+ROWS = [FilePass, FileDecode, Generator, KinesisJson, KinesisLocal, Ready]
 
 
 # ---- report ----
@@ -329,12 +325,18 @@ def report(row, runs, peers):
     print(line)
     if peers:
         ratios = [(n / r["cpu"]) / (pn / pr["cpu"]) for (n, r), (pn, pr) in zip(runs, peers)]
-        peer_rate = statistics.median(n / r["cpu"] for n, r in peers)
-        out.update(peer_records_per_cpu_second=peer_rate, ratio=statistics.median(ratios),
+        peer_rates = [n / r["cpu"] for n, r in peers]
+        peer_rate = statistics.median(peer_rates)
+        fault = next((r["fault"] for _, r in peers if r.get("fault")), None)
+        out.update(peer_records_per_cpu_second=peer_rate, peer_low=min(peer_rates), peer_high=max(peer_rates),
+                   peer_fault=fault, ratio=statistics.median(ratios),
                    ratio_low=min(ratios), ratio_high=max(ratios),
                    peer_peak_rss_mib=statistics.median(r["peak_rss_kib"] for _, r in peers) / 1024)
-        print(f"{'':14} {peer_rate:12,.0f} records/CPU-s of the peer, peak RSS {out['peer_peak_rss_mib']:.1f} MiB; "
+        print(f"{'':14} {peer_rate:12,.0f} records/CPU-s of the peer ({spread(peer_rates)}), "
+              f"peak RSS {out['peer_peak_rss_mib']:.1f} MiB; "
               f"ratio {out['ratio']:.2f} ({min(ratios):.2f} to {max(ratios):.2f}, {len(ratios)} pairs)")
+        if fault:
+            print(f"{'':14} the peer's output {fault}")
     return out
 
 
@@ -376,13 +378,14 @@ def main():
             row.prepare()
             if name != "ready":
                 row.run()  # warms caches and the page cache; not counted
+            with_peer = args.peer and row.peers
+            if with_peer:
+                row.peer(args.peer)
             runs, peers = [], []
             for _ in range(max(args.runs, 20) if name == "ready" else args.runs):
                 runs.append(row.run())
-                if args.peer:
-                    measured_peer = row.peer(args.peer)
-                    if measured_peer:
-                        peers.append(measured_peer)
+                if with_peer:
+                    peers.append(row.peer(args.peer))
             row.finish()
             figures["rows"].append(report(row, runs, peers))
     finally:
