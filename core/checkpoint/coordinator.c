@@ -401,7 +401,7 @@ static coordinator_action begin(coordinator *c, order_kind order, int64_t now_ns
 
 /* PHASE_ACKING: everything in, or failed, or too late, or still waiting. */
 static void collect(coordinator *c, int64_t now_ns, int64_t wall_us) {
-    uint32_t first;
+    uint32_t first = 0;
     uint32_t missing = unacked(c, &first);
     if (!c->broken && missing > 0) {
         if (now_ns < add_ns(c->started_ns, c->settings.timeout_ns)) return;
