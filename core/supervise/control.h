@@ -10,9 +10,17 @@
 #define WEIR_SUPERVISE_CONTROL_H
 
 #include <poll.h>
+#include <stdint.h>
 
 #include "base/buf.h"
 #include "base/error.h"
+
+/* A request with its newline; people and programs ask small things. */
+#define CONTROL_REQUEST_MAX ((size_t)64 * 1024)
+/* Connections of one socket at a time; the one that has been idle longest makes room. */
+#define CONTROL_CLIENTS_MAX 64u
+/* The most entries that control_poll_fill needs. */
+#define CONTROL_POLL_MAX (CONTROL_CLIENTS_MAX + 1)
 
 /* ---- server: one listener a pipeline, driven by the supervisor's poll loop ---- */
 
@@ -24,7 +32,11 @@ typedef struct control_server control_server;
 control_server *control_listen(const char *folder,
                                void (*on_request)(void *opaque, uint64_t ticket, weir_str json),
                                void *opaque, weir_error *err);
-void control_close(control_server *s); /* removes the socket; NULL is ignored */
+/* Sends what still waits for a moment, removes the socket; NULL is ignored. */
+void control_close(control_server *s);
+/* In a forked process: closes the descriptors only; the socket stays the parent's. */
+void control_forget(control_server *s);
+/* A ticket whose client has gone is ignored, as is a NULL server. */
 void control_answer(control_server *s, uint64_t ticket, weir_str json);
 /* Fills poll entries (at most `max`), and handles what poll reported for them. */
 nfds_t control_poll_fill(control_server *s, struct pollfd *fds, nfds_t max);

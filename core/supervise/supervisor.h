@@ -17,20 +17,11 @@
 #include "manifest/manifest.h"
 #include "supervise/link.h"
 
-/* How a worker ended, told over the link before it exits. */
-typedef enum {
-    WORKER_OK,     /* drained or finished: exit status 0 */
-    WORKER_FAILED, /* at run time: restarted if it had run before */
-    WORKER_CONFIG, /* configuration, credentials, permission, a missing stream: exit status 78 or 1
-                    */
-    WORKER_LOST    /* data is known to be lost (rule 15): exit status 1, not restarted by itself */
-} worker_outcome;
-
 typedef struct supervised {
     const char *name;         /* the pipeline's */
-    const char *state_folder; /* <state>/<name>: control.sock, crash reports */
+    const char *state_folder; /* <state>/<name>: control.sock, crash reports; NULL: neither */
     restart_spec restart;
-    int64_t start_timeout_ns; /* from fork to worker_ready of the first attempt */
+    int64_t start_timeout_ns; /* from fork to link_ready while it never ran; 0 = none */
     int64_t stop_timeout_ns;  /* grace of a drain */
     /* The worker's whole life, in the forked process; its answer is the exit status. `attempt` is 0
      * for the first start. */
@@ -42,11 +33,14 @@ typedef struct supervisor_config {
     const supervised *pipelines;
     size_t count;
     int64_t heartbeat_timeout_ns; /* a worker silent for so long is hung; 0 = the default, 60 s */
+    int64_t drain_margin_ns;      /* after stop_timeout, before SIGKILL; 0 = 5 s */
+    int64_t abort_grace_ns;       /* for the report of a hung worker; 0 = 10 s */
     bool json;                    /* events as JSON lines on standard error */
 } supervisor_config;
 
 /* Runs until every pipeline has ended for good. The exit status for the program: 0 if all ended
- * well, else that of the first that did not (1 or 78). */
+ * well, else that of the first that did not (1 or 78). Signals, their mask and SIGCHLD are the
+ * supervisor's while it runs and as before afterwards. */
 int supervisor_run(const supervisor_config *config);
 
 #endif
