@@ -4,7 +4,7 @@
  *   <state>/<pipeline>/lock                       held by the worker as long as it lives
  *   <state>/<pipeline>/checkpoints/<epoch, 20 digits>.weir
  *   <state>/<pipeline>/savepoints/<name>.weir
- *   .../<name>.tmp                                ignored, removed at open
+ *   .../<name>.weir.tmp                           ignored, removed at open
  *
  * Writing: temporary name, bytes, sync of the file, rename, sync of the folder. The highest epoch
  * among the checkpoints wins. A file under a final name that cannot be read may be one that was
@@ -13,6 +13,7 @@
 #ifndef WEIR_CHECKPOINT_STORE_H
 #define WEIR_CHECKPOINT_STORE_H
 
+#include "base/clock.h"
 #include "checkpoint/disk.h"
 #include "checkpoint/state.h"
 
@@ -23,12 +24,15 @@ typedef struct store_config {
     const char *folder; /* <state>/<pipeline>, absolute */
     const char *place;  /* settings.checkpoint.store/<pipeline>, or NULL = `folder` */
     weir_str pipeline;
-    uint32_t retain; /* checkpoints kept; at least 1 */
+    uint32_t retain;         /* checkpoints kept; 0 counts as 1 */
+    const weir_clock *clock; /* for store_written.sync_ns; NULL = the system's */
 } store_config;
 
-/* Makes the folders, takes the lock, removes temporary files, and looks at what there is. With
- * `read_only` neither folders nor lock nor removal: for `savepoint list` and `status` beside a
- * running worker. NULL with `err`: EXISTS when another process runs this pipeline. */
+/* Makes the folders, takes the lock (a second one in `place` if that is elsewhere: it may be shared
+ * between machines), removes temporary files, and looks at what there is. With `read_only` neither
+ * folders nor lock nor removal nor writing: for `savepoint list` and `status` beside a running
+ * worker. NULL with `err`: EXISTS when another process runs this pipeline. `config` and what it
+ * points to is copied, but for `disk` and `clock`. */
 store *store_open(const store_config *config, bool read_only, weir_error *err);
 void store_close(store *s); /* gives the lock back; NULL is ignored */
 
@@ -55,13 +59,17 @@ void store_saw_epoch(store *s, uint64_t epoch);
 
 /* The newest checkpoint into `out`, *out == NULL if there is none. A damaged file with a higher
  * epoch: `strict` refuses (WEIR_E_DATA) and names the file and the --from choices that can be read;
- * otherwise the newest that can be read is taken and the step back is logged. */
+ * otherwise the newest that can be read is taken and the step back is logged; if there are files
+ * and none can be read, that is refused as well. A file that is not damaged but may not be read, or
+ * that a newer weir wrote, is no reason to step back: PERMISSION, INCOMPATIBLE. */
 weir_status store_newest(store *s, bool strict, checkpoint **out, weir_error *err);
 /* A savepoint by name, or any file by path (it contains a slash). NOT_FOUND names what there is,
  * with the nearest name. */
 weir_status store_load(store *s, weir_str name_or_path, checkpoint **out, weir_error *err);
-/* The file that `c` was read from, and its folder, made durable (again): before the first commit of
- * a restore. For a path outside the store as well. */
+/* The file that `c` was read from (c->path), and its folder, made durable (again): before the first
+ * commit of a restore. For a path outside the store as well. If the file's sync fails and it is one
+ * of the store's, a new copy takes its place: a failed sync is never tried again on the same file.
+ */
 weir_status store_sync(store *s, const checkpoint *c, weir_error *err);
 
 typedef struct store_written {
@@ -79,6 +87,8 @@ weir_status store_write(store *s, const checkpoint *c, store_written *out, weir_
 weir_status store_write_savepoint(store *s, const checkpoint *c, store_written *out,
                                   weir_error *err);
 weir_status store_check_name(weir_str name, weir_error *err);
+/* Durably. NOT_FOUND like store_load. With a read-only store, too: savepoints are the operator's.
+ */
 weir_status store_delete_savepoint(store *s, weir_str name, weir_error *err);
 
 #endif
