@@ -83,9 +83,7 @@ static weir_status start_fresh(run *r) {
 
 static weir_status start_from(run *r) {
     weir_status status = match(r);
-    if (status == WEIR_OK && !MUTATED(no_sync_at_restore)) {
-        status = store_sync(r->config->store, r->config->from, r->err);
-    }
+    if (status == WEIR_OK) status = store_sync(r->config->store, r->config->from, r->err);
     if (status == WEIR_OK) status = open_nodes(r);
     if (status == WEIR_OK) status = gather(r);
     if (status == WEIR_OK && MUTATED(recover_before_commit)) status = recover_nodes(r);
@@ -142,10 +140,11 @@ static void match_version(const restore_node *node, const char *what, uint32_t f
                           uint32_t max, misfits *m) {
     if ((found >= min && found <= max) || MUTATED(any_state_version)) return;
     misfit(m,
-           "node \"%.*s\": its %s have version %" PRIu32 ", and %.*s %.*s reads %" PRIu32
-           " to %" PRIu32 ": use a %s version of the plugin",
-           STR_FMT(node->name), what, found, STR_FMT(node->plugin_id),
-           STR_FMT(node->plugin_version), min, max, found > max ? "newer" : "older");
+           "node \"%.*s\": version %" PRIu32 " of its %s is none that %.*s %.*s reads (%" PRIu32
+           " to %" PRIu32 "): use %s version "
+           "of the plugin",
+           STR_FMT(node->name), found, what, STR_FMT(node->plugin_id),
+           STR_FMT(node->plugin_version), min, max, found > max ? "a newer" : "an older");
 }
 
 static void match_node(const state_node *saved, const restore_node *node, misfits *m) {
@@ -165,6 +164,9 @@ static void match_node(const state_node *saved, const restore_node *node, misfit
                " pieces) to be committed, and does not commit any more: run once with the manifest "
                "as it was",
                STR_FMT(saved->name), saved->committable_count);
+    }
+    if (saved->split_count > 0) {
+        match_version(node, "splits", saved->split_version, node->split_min, node->split_max, m);
     }
     /* One complaint a node for the highest and lowest: they speak for those between. */
     uint32_t low = UINT32_MAX, high = 0;
