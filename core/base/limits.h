@@ -45,6 +45,9 @@
 #define LIMIT_STATE_TEXT_BYTES 255u
 /* Records of one batch: indexes fit 32 bits with room for 1:N decoding. */
 #define LIMIT_BATCH_RECORDS (1u << 20)
+/* A task that is inside one call of a plugin for so long hangs: polls and drives have deadlines of
+ * seconds, and the slowest of what may take longer is to sync a file of some GiB. */
+#define LIMIT_PLUGIN_CALL_S 300
 /* Text of one error. */
 #define LIMIT_ERROR_BYTES (8 * KIB)
 /* A template or a text that one evaluates to. */

@@ -66,6 +66,14 @@ typedef struct loaded {
 void load_manifest(const char *path, const arg *set, const arg *properties, loaded *out);
 void load_free(loaded *l);
 
+/* ---- state_dir.c: where state lies; absolute paths in `memory`, NULL with `err` ---- */
+
+const char *state_root(arena *memory, weir_error *err);
+/* <root>/<pipeline> */
+const char *state_folder(arena *memory, weir_str name, weir_error *err);
+/* settings.checkpoint.store/<pipeline>, NULL if the manifest names none */
+const char *state_place(arena *memory, const pipeline *p);
+
 /* ---- summary.c, status_line.c ---- */
 
 struct runtime;

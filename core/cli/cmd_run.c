@@ -1,162 +1,145 @@
 /*
- * weir run: runs one pipeline until its input ends, a signal, or a given time.
+ * weir run: runs pipelines, each in a worker process, until their input ends, a signal, or a given
+ * time.
  */
-#include <errno.h>
-#include <signal.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
-#include <unistd.h>
+#include <sys/mman.h>
 
 #include "base/clock.h"
-#include "base/log.h"
 #include "base/str.h"
-#include "cli/cli.h"
-#include "runtime/runtime.h"
+#include "cli/worker.h"
+#include "supervise/supervisor.h"
 
-/* How often the status line is drawn. */
-#define TICK_NS (250 * CLOCK_NS_PER_MS)
+enum { A_ONCE, A_FOR, A_FROM, A_SET, A_PROPERTIES, A_ALLOW, A_JSON, A_COUNT };
 
-enum { A_ONCE, A_FOR, A_FROM, A_SET, A_PROPERTIES, A_JSON, A_COUNT };
+typedef struct run_options {
+    arg args[A_COUNT];
+    const char *words[ARGS_MAX];
+    size_t count;
+    int64_t for_ns;
+} run_options;
 
-/* ---- signals: the first drains, the second leaves at once ---- */
-
-static volatile sig_atomic_t signals_seen;
-static wake *signal_wake;
-
-static void on_signal(int number) {
-    (void)number;
-    if (signals_seen++ > 0) {
-        static const char text[] = "\nweir run: second signal, leaving at once\n";
-        if (write(STDERR_FILENO, text, sizeof text - 1) < 0) {
-            /* nobody reads it; we leave anyway */
-        }
-        _exit(EXIT_FAILED);
+/* What is wrong with the words of the command, told; EXIT_OK if nothing is. */
+static int check_options(run_options *o) {
+    const arg *args = o->args;
+    if (o->count == 0) return usage_error("run", "name a manifest");
+    if (args[A_FOR].set &&
+        (!str_to_duration_ns(str_of(args[A_FOR].value), &o->for_ns) || o->for_ns <= 0)) {
+        return usage_error("run", "--for wants a duration such as 10s or 5m, not '%s'",
+                           args[A_FOR].value);
     }
-    if (signal_wake != NULL) wake_signal(signal_wake);
-}
-
-static void catch_signals(runtime *rt) {
-    signal_wake = runtime_wake(rt);
-    struct sigaction action;
-    memset(&action, 0, sizeof action);
-    action.sa_handler = on_signal;
-    sigfillset(&action.sa_mask);
-    sigaction(SIGTERM, &action, NULL);
-    sigaction(SIGINT, &action, NULL);
-    sigaction(SIGHUP, &action, NULL);
-    action.sa_handler = SIG_IGN;
-    sigaction(SIGPIPE, &action, NULL); /* a closed pipe is an error of the sink, not a death */
-}
-
-/* ---- the run ---- */
-
-/* Until every loop has ended. Draining begins with a signal or when the time is over, and may take
- * stop_timeout. */
-static void supervise(runtime *rt, const plan *p, int64_t end_ns) {
-    int64_t give_up_ns = INT64_MAX;
-    for (;;) {
-        int64_t now = clock_mono_ns(&clock_system);
-        if ((signals_seen > 0 || now >= end_ns) && !runtime_draining(rt)) {
-            runtime_drain(rt);
-            give_up_ns = now + p->pipeline->settings.stop_timeout_ns;
-        }
-        if (now >= give_up_ns) {
-            char text[200];
-            snprintf(text, sizeof text,
-                     "could not deliver what was read within stop_timeout (%lld s); the rest was "
-                     "not acknowledged and is read again by the next run",
-                     (long long)(p->pipeline->settings.stop_timeout_ns / CLOCK_NS_PER_S));
-            runtime_abandon(rt, WEIR_E_TIMEOUT, text);
-            give_up_ns = INT64_MAX;
-        }
-        int64_t until = now + TICK_NS;
-        if (until > end_ns && !runtime_draining(rt)) until = end_ns;
-        if (until > give_up_ns) until = give_up_ns;
-        if (runtime_wait(rt, until)) return;
-        status_line_tick();
+    if (args[A_ONCE].set && args[A_FOR].set) {
+        return usage_error("run", "--once ends with the input, --for after a time: choose one");
     }
+    if (o->count > 1 && args[A_FROM].set && strcmp(args[A_FROM].value, "latest") != 0 &&
+        strcmp(args[A_FROM].value, "none") != 0) {
+        return usage_error("run", "a savepoint is one pipeline's: name one manifest with --from %s",
+                           args[A_FROM].value);
+    }
+    return EXIT_OK;
 }
 
-static int run_plan(const loaded *l, bool once, int64_t for_ns, bool json, run_times *times) {
+/* Every manifest, all of their errors; false if there is any. */
+static bool load_all(run_options *o, loaded *list) {
+    bool well = true;
+    for (size_t i = 0; i < o->count; i++) {
+        load_manifest(o->words[i], &o->args[A_SET], &o->args[A_PROPERTIES], &list[i]);
+        if (list[i].diags != NULL) diags_print(list[i].diags, stderr);
+        if (list[i].plan == NULL) {
+            well = false;
+            continue;
+        }
+        for (size_t k = 0; k < i; k++) {
+            if (list[k].plan == NULL || !str_eq(list[k].pipeline->name, list[i].pipeline->name)) {
+                continue;
+            }
+            fprintf(stderr,
+                    "weir run: %s and %s both describe the pipeline %.*s: give each its own "
+                    "'name'\n",
+                    o->words[k], o->words[i], STR_FMT(list[i].pipeline->name));
+            well = false;
+        }
+    }
+    return well;
+}
+
+static int supervise(run_options *o, loaded *list, int64_t started_ns) {
+    const arg *args = o->args;
+    arena *memory = arena_new(1 << 20);
     weir_error *err = error_new();
-    runtime_config config = {
-        .plan = l->plan, .plugins = l->plugins, .once = once, .interrupted = &signals_seen};
-    runtime *rt = runtime_new(&config, err);
-    weir_status status = rt != NULL ? WEIR_OK : error_status(err);
-    if (rt != NULL) {
-        catch_signals(rt);
-        status = runtime_start(rt, err);
-        if (status == WEIR_OK && runtime_ready_ns(rt) != 0) {
-            log_write(WEIR_LOG_DEBUG, NULL, "ready after %.1f ms",
-                      (double)(runtime_ready_ns(rt) - times->started_ns) / 1e6);
-            status_line_start(rt, l->plan);
-            supervise(rt, l->plan, for_ns > 0 ? clock_mono_ns(&clock_system) + for_ns : INT64_MAX);
-            status_line_stop();
-            status = runtime_finish(rt, err);
+    worker_job *jobs = arena_array(memory, o->count, sizeof *jobs);
+    supervised *pipelines = arena_array(memory, o->count, sizeof *pipelines);
+    worker_shared *shared = mmap(NULL, o->count * sizeof *shared, PROT_READ | PROT_WRITE,
+                                 MAP_SHARED | MAP_ANONYMOUS, -1, 0);
+    int status = EXIT_CONFIG;
+    if (err == NULL || jobs == NULL || pipelines == NULL || shared == MAP_FAILED) {
+        fprintf(stderr, "weir run: out of memory\n");
+        status = EXIT_FAILED;
+        goto done;
+    }
+    for (size_t i = 0; i < o->count; i++) {
+        const pipeline *p = list[i].pipeline;
+        const char *folder = state_folder(memory, p->name, err);
+        if (folder == NULL) {
+            buf text;
+            buf_init(&text, 4096);
+            error_format(err, &text);
+            fprintf(stderr, "weir run: error: %.*s\n", STR_FMT(buf_str(&text)));
+            buf_free(&text);
+            goto done;
         }
+        jobs[i] = (worker_job){.loaded = &list[i],
+                               .state_folder = folder,
+                               .once = args[A_ONCE].set,
+                               .json = args[A_JSON].set,
+                               .quiet = o->count > 1,
+                               .for_ns = o->for_ns,
+                               .from = args[A_FROM].set ? args[A_FROM].value : "latest",
+                               .allow_non_restored = args[A_ALLOW].set,
+                               .started_ns = started_ns,
+                               .shared = &shared[i]};
+        pipelines[i] = (supervised){.name = p->name.ptr,
+                                    .state_folder = folder,
+                                    .restart = p->settings.restart,
+                                    .start_timeout_ns = p->settings.start_timeout_ns,
+                                    .stop_timeout_ns = p->settings.stop_timeout_ns,
+                                    .work = worker_main,
+                                    .opaque = &jobs[i]};
     }
-    times->ended_ns = clock_mono_ns(&clock_system);
-    if (status != WEIR_OK) {
-        buf text;
-        buf_init(&text, 65536);
-        error_format(err, &text);
-        fprintf(stderr, "weir run: %.*s: error: %.*s\n", STR_FMT(l->pipeline->name),
-                STR_FMT(buf_str(&text)));
-        buf_free(&text);
-    }
-    const weir_error *failure = status != WEIR_OK ? err : NULL;
-    if (json) {
-        summary_json(rt, l->plan, times, failure);
-    } else if (rt != NULL) {
-        summary_print(rt, l->plan, times, failure);
-    }
-    int exit_status = status == WEIR_OK                           ? EXIT_OK
-                      : (error_flags(err) & WEIR_ERR_CONFIG) != 0 ? EXIT_CONFIG
-                                                                  : EXIT_FAILED;
-    signal_wake = NULL;
-    runtime_free(rt);
+    const supervisor_config config = {.pipelines = pipelines, .count = o->count};
+    status = supervisor_run(&config);
+done:
+    if (shared != MAP_FAILED) munmap(shared, o->count * sizeof *shared);
     error_free(err);
-    return exit_status;
+    arena_free(memory);
+    return status;
 }
 
 static int run(int argc, char **argv) {
-    run_times times = {.started_ns = clock_mono_ns(&clock_system)};
-    arg args[A_COUNT] = {[A_ONCE] = {.name = "--once", .kind = ARG_FLAG},
-                         [A_FOR] = {.name = "--for", .kind = ARG_VALUE},
-                         [A_FROM] = {.name = "--from", .kind = ARG_VALUE},
-                         [A_SET] = {.name = "--set", .kind = ARG_LIST},
-                         [A_PROPERTIES] = {.name = "--properties", .kind = ARG_LIST},
-                         [A_JSON] = {.name = "--json", .kind = ARG_FLAG}};
-    const char *words[ARGS_MAX];
-    size_t count;
-    int status = EXIT_USAGE;
-    if (!args_parse("run", argc, argv, args, A_COUNT, words, &count)) return EXIT_USAGE;
-    int64_t for_ns = 0;
-    const char *from = args[A_FROM].value;
-    if (count != 1) {
-        status = usage_error("run", count == 0 ? "name a manifest"
-                                               : "name one manifest: each pipeline is one process");
-    } else if (args[A_FOR].set &&
-               (!str_to_duration_ns(str_of(args[A_FOR].value), &for_ns) || for_ns <= 0)) {
-        status = usage_error("run", "--for wants a duration such as 10s or 5m, not '%s'",
-                             args[A_FOR].value);
-    } else if (args[A_ONCE].set && args[A_FOR].set) {
-        status = usage_error("run", "--once ends with the input, --for after a time: choose one");
-    } else if (from != NULL && strcmp(from, "latest") != 0 && strcmp(from, "none") != 0) {
-        status =
-            usage_error("run", "--from takes latest or none: this version keeps no positions, so "
-                               "every run begins where `start` says");
-    } else {
-        loaded l;
-        load_manifest(words[0], &args[A_SET], &args[A_PROPERTIES], &l);
-        if (l.diags != NULL) diags_print(l.diags, stderr);
-        status = EXIT_CONFIG;
-        if (l.plan != NULL) {
-            status = run_plan(&l, args[A_ONCE].set, for_ns, args[A_JSON].set, &times);
+    int64_t started_ns = clock_mono_ns(&clock_system);
+    run_options o = {.args = {[A_ONCE] = {.name = "--once", .kind = ARG_FLAG},
+                              [A_FOR] = {.name = "--for", .kind = ARG_VALUE},
+                              [A_FROM] = {.name = "--from", .kind = ARG_VALUE},
+                              [A_SET] = {.name = "--set", .kind = ARG_LIST},
+                              [A_PROPERTIES] = {.name = "--properties", .kind = ARG_LIST},
+                              [A_ALLOW] = {.name = "--allow-non-restored-state", .kind = ARG_FLAG},
+                              [A_JSON] = {.name = "--json", .kind = ARG_FLAG}}};
+    if (!args_parse("run", argc, argv, o.args, A_COUNT, o.words, &o.count)) return EXIT_USAGE;
+    int status = check_options(&o);
+    if (status == EXIT_OK) {
+        loaded *list = calloc(o.count, sizeof *list);
+        if (list == NULL) {
+            fprintf(stderr, "weir run: out of memory\n");
+            status = EXIT_FAILED;
+        } else {
+            status = load_all(&o, list) ? supervise(&o, list, started_ns) : EXIT_CONFIG;
+            for (size_t i = 0; i < o.count; i++) load_free(&list[i]);
+            free(list);
         }
-        load_free(&l);
     }
-    args_free(args, A_COUNT);
+    args_free(o.args, A_COUNT);
     return status;
 }
 

@@ -11,8 +11,11 @@ static const weir_str unlimited[] = {OPTION_TEXT("unlimited")};
 static const weir_str signatures[] = {OPTION_TEXT("off"), OPTION_TEXT("warn"),
                                       OPTION_TEXT("enforce")};
 
+static const weir_str none[] = {OPTION_TEXT("none")};
+
 static const note_option checkpoint[] = {
-    {WORD("interval", OPTION_DURATION), DEFAULT("60s"), RANGE(MILLISECONDS(10), HOURS(24 * 365))},
+    {WORD("interval", OPTION_DURATION), DEFAULT("60s"), VALUES(none),
+     RANGE(MILLISECONDS(10), HOURS(24 * 365))},
     {WORD("min_pause", OPTION_DURATION), DEFAULT("5s"), RANGE(0, HOURS(24 * 365))},
     {WORD("timeout", OPTION_DURATION), DEFAULT("10m"), RANGE(MILLISECONDS(10), HOURS(24 * 7))},
     {WORD("retain", OPTION_INT), DEFAULT("3"), RANGE(1, 10000)},
@@ -96,22 +99,6 @@ static void read_store(load *l, const options *o, settings_spec *out) {
     }
 }
 
-/* Words whose meaning this version cannot give: accepting them would be ignoring them. `restart:
- * {strategy: none}` is what this version does. */
-static void refuse_what_does_not_exist(load *l, const options *o) {
-    const option_value *checkpoint_map = options_get(o, STR("checkpoint"));
-    if (checkpoint_map != NULL && checkpoint_map->is_map) {
-        load_error(l, "not-available", checkpoint_map->at, "leave 'settings.checkpoint' away",
-                   "checkpoints do not exist yet in this version");
-    }
-    const option_value *restart_map = options_get(o, STR("restart"));
-    if (restart_map != NULL && restart_map->is_map &&
-        options_i64(o, "restart.strategy", 0) != RESTART_NONE) {
-        load_error(l, "not-available", restart_map->at, "write 'restart: {strategy: none}'",
-                   "restarts do not exist yet in this version: a failed pipeline ends");
-    }
-}
-
 void settings_read(load *l, const tree_node *section, settings_spec *out) {
     options_source source = {.table = settings,
                              .count = COUNT_OF(settings),
@@ -131,7 +118,7 @@ void settings_read(load *l, const tree_node *section, settings_spec *out) {
     out->parallelism = (uint32_t)options_i64(&o, "parallelism", 1);
     out->max_parallelism = (uint32_t)options_i64(&o, "max_parallelism", 128);
     out->delivery = (delivery_kind)(options_i64(&o, "delivery", -1) + 1);
-    out->checkpoint_interval_ns = options_i64(&o, "checkpoint.interval", 0);
+    out->checkpoint_interval_ns = options_i64(&o, "checkpoint.interval", INT64_MAX);
     out->checkpoint_min_pause_ns = options_i64(&o, "checkpoint.min_pause", 0);
     out->checkpoint_timeout_ns = options_i64(&o, "checkpoint.timeout", 0);
     out->checkpoint_retain = (uint32_t)options_i64(&o, "checkpoint.retain", 0);
@@ -142,7 +129,6 @@ void settings_read(load *l, const tree_node *section, settings_spec *out) {
     out->memory_bytes = (uint64_t)options_i64(&o, "memory", 0);
     read_store(l, &o, out);
     read_restart(l, &o, &out->restart);
-    refuse_what_does_not_exist(l, &o);
     if (options_i64(&o, "require_signature", 0) != 0) {
         load_error(l, "not-available", options_get(&o, STR("require_signature"))->at, NULL,
                    "'settings.require_signature' can only be off: this version checks no "

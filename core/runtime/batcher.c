@@ -30,6 +30,7 @@ batcher *batcher_new(const plan_stage *stage, instance *sink, const weir_limits 
     b->stage = stage;
     b->node = stage->node;
     b->sink = sink;
+    b->epoch = 1;
     b->limits = *limits;
     b->failures = f;
     b->counters = c;
@@ -317,6 +318,10 @@ bool batcher_room(const batcher *b) {
     return b->records < b->node->batch.buffered && b->bytes < b->stage->buffered_bytes;
 }
 
+void batcher_set_epoch(batcher *b, uint64_t epoch) {
+    b->epoch = epoch;
+}
+
 bool batcher_blocked(const batcher *b) {
     return b->blocked;
 }
@@ -493,7 +498,7 @@ static weir_status write_one(batcher *b, group *g, run **queue, int64_t now, boo
     weir_write args = {.struct_size = sizeof args,
                        .request = &r->abi,
                        .token = r->token,
-                       .epoch = 1,
+                       .epoch = b->epoch,
                        .deadline_ns = r->deadline_ns,
                        .error = err};
     error_clear(err); /* what an earlier failure left must not pass for this one's */

@@ -36,6 +36,8 @@ bool batcher_room(const batcher *b);
 /* Handles completions and writes what may be written now. With `cut`, nothing lingers. An error
  * fails the pipeline. [task] */
 weir_status batcher_pump(batcher *b, bool cut, weir_error *err);
+/* What is written from now on belongs to `epoch`: above every flushed one. */
+void batcher_set_epoch(batcher *b, uint64_t epoch);
 /* The sink answered AGAIN: nothing to write before a wake or its drive; the next pump asks again.
  */
 bool batcher_blocked(const batcher *b);

@@ -48,6 +48,7 @@ struct batcher {
     request **slots; /* by token; NULL = free */
     uint32_t slot_count, slot_cap;
     uint64_t serial;
+    uint64_t epoch; /* of what is written from now on */
     request *spare;
     run *spare_runs;
     bool blocked; /* the sink answered AGAIN: not before a wake or its drive */

@@ -358,6 +358,20 @@ bool chain_parked(const chain *c) {
     return c->parked != NULL;
 }
 
+weir_status chain_snapshot(chain *c, uint64_t epoch, state_part **parts, weir_error *err) {
+    for (uint32_t o = 0; o < c->stage->op_count; o++) {
+        instance *transform = c->ops[o].transform;
+        if (transform == NULL || !transform->bound->has_snapshot) continue;
+        state_part *part = part_new(transform->node->index);
+        if (part == NULL) return error_set(err, WEIR_E_NOMEM, 0, "out of memory for a snapshot");
+        part->next = *parts;
+        *parts = part;
+        weir_status status = instance_snapshot(transform, epoch, part, err);
+        if (status != WEIR_OK) return status;
+    }
+    return WEIR_OK;
+}
+
 weir_status chain_resume(chain *c, weir_error *err) {
     const weir_batch *batch = c->parked;
     c->parked = NULL;

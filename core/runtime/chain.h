@@ -28,6 +28,8 @@ void chain_free(chain *c);
 weir_status chain_run(chain *c, const plan_edge *from, const weir_batch *batch, weir_error *err);
 weir_status chain_resume(chain *c, weir_error *err);
 bool chain_parked(const chain *c);
+/* The private state of its transforms: parts put in front of `*parts`. [task] */
+weir_status chain_snapshot(chain *c, uint64_t epoch, state_part **parts, weir_error *err);
 /* What becomes of records that the stage's source could not read. */
 failures *chain_source_failures(chain *c);
 

@@ -23,13 +23,15 @@ uint64_t channel_batch_weight(const weir_batch *batch) {
     return batch->rows->value_bytes + UINT64_C(16) * batch->rows->count;
 }
 
-channel_mark *mark_new(item_kind kind, uint64_t epoch, int64_t time_us, weir_str split) {
+channel_mark *mark_new(const channel_mark *like) {
+    weir_str split = like->split;
     channel_mark *mark = malloc(sizeof *mark + split.len + 1);
     if (mark == NULL) return NULL;
     char *text = (char *)(mark + 1);
     if (split.len > 0) memcpy(text, split.ptr, split.len);
     text[split.len] = '\0';
-    *mark = (channel_mark){kind, epoch, time_us, {text, split.len}};
+    *mark = *like;
+    mark->split = (weir_str){text, split.len};
     return mark;
 }
 

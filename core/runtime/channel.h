@@ -30,7 +30,8 @@ typedef enum {
 
 typedef struct channel_mark {
     item_kind kind;
-    uint64_t epoch;
+    uint64_t epoch; /* BARRIER */
+    bool last;      /* BARRIER: sinks complete what is open */
     int64_t time_us;
     weir_str split; /* stands behind the struct, in the same allocation */
 } channel_mark;
@@ -44,7 +45,8 @@ typedef struct channel_item {
 /* What one batch counts against byte bounds: its bytes and a share for its columns. */
 uint64_t channel_batch_weight(const weir_batch *batch);
 
-channel_mark *mark_new(item_kind kind, uint64_t epoch, int64_t time_us, weir_str split);
+/* A copy, its split's text included. NULL without memory. */
+channel_mark *mark_new(const channel_mark *like);
 void mark_free(channel_mark *mark);
 /* Gives back what an item holds. */
 void channel_item_drop(channel_item *item);

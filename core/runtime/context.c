@@ -58,6 +58,10 @@ counters *context_counters(context *cx, const node *n) {
     return &cx->counters[n->index];
 }
 
+const state_node *context_restored(const context *cx, const node *n) {
+    return cx->restored != NULL ? checkpoint_node(cx->restored, n->name) : NULL;
+}
+
 bool context_memory_room(const context *cx) {
     return batch_home_used(cx->home) < batch_home_limit(cx->home);
 }

@@ -14,6 +14,7 @@
 
 #include "base/wake.h"
 #include "batch/batch.h"
+#include "checkpoint/state.h"
 #include "runtime/counters.h"
 #include "runtime/plan.h"
 #include "runtime/template_eval.h"
@@ -28,6 +29,10 @@ typedef struct context {
     bool once; /* no discovery after the first enumeration */
     batch_home *home;
     counters *counters;            /* by node index */
+    const checkpoint *restored;    /* what this run starts from; NULL = a fresh start */
+    weir_str run_id;               /* unique to the pipeline instance, kept with its state */
+    uint32_t attempt;              /* restarts so far */
+    bool allow_non_restored;       /* state that matches nothing is dropped */
     void (*on_stop)(void *opaque); /* cancels and wakes everything, once [any] */
     void *opaque;
     wake control; /* of the control thread */
@@ -35,8 +40,15 @@ typedef struct context {
     _Atomic int phase; /* pipeline_phase */
     _Atomic bool stopping;
     _Atomic int64_t first_record_ns;
-    pthread_mutex_t lock; /* over the two below */
-    weir_error *error;    /* the first failure */
+    /* Said by the checkpoint thread, obeyed by tasks. */
+    _Atomic uint64_t barrier_epoch; /* sources: send this barrier */
+    _Atomic uint32_t barrier_order; /* order_kind of it; written first */
+    _Atomic uint64_t commit_epoch;  /* sinks: everything up to it is durable */
+    _Atomic uint64_t done_epoch;    /* sources: and committed */
+    _Atomic bool finish;            /* the final epoch is sealed: sources end */
+    _Atomic uint64_t lost;          /* committables that could not be committed any more */
+    pthread_mutex_t lock;           /* over the two below */
+    weir_error *error;              /* the first failure */
     bool failed;
 } context;
 
@@ -55,6 +67,8 @@ void context_fail(context *cx, const weir_error *err);
 weir_status context_failure(context *cx, weir_error *err);
 
 counters *context_counters(context *cx, const node *n); /* [any] */
+/* What the restored checkpoint holds of a node; NULL = nothing. */
+const state_node *context_restored(const context *cx, const node *n);
 /* True if the memory budget has room for more records. [any] */
 bool context_memory_room(const context *cx);
 void context_note_record(context *cx); /* when the first one came is remembered [any] */

@@ -1,10 +1,10 @@
 /*
- * The facets weir.host.config/1, task/1, format/1, metrics/1, random/1 and memory/1, and the host
- * table. batch/1 and tape/1 stand in core/batch. state/1 comes with checkpoints: its name is not
- * answered, and the SDK's stubs say UNSUPPORTED.
+ * The facets weir.host.config/1, task/1, state/1, format/1, metrics/1, random/1 and memory/1, and
+ * the host table. batch/1 and tape/1 stand in core/batch.
  */
 
 #include <stdatomic.h>
+#include <stddef.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -220,13 +220,27 @@ static void task_flush_done(weir_ctx *ctx, uint64_t epoch, weir_status status,
 
 static void task_commit_done(weir_ctx *ctx, uint64_t token, const uint32_t *verdicts,
                              uint32_t count, const weir_error *error) {
-    (void)verdicts;
-    (void)error;
     instance *i = instance_of(ctx);
-    /* Nothing is ever prepared without checkpoints, so this is a fault of the plugin. */
-    log_write(WEIR_LOG_ERROR, i->component,
-              "%s: commit_done(%llu) for %u committables that were never handed out", i->where,
-              (unsigned long long)token, count);
+    commit_answer *a = calloc(1, sizeof *a + count * sizeof a->verdicts[0]);
+    if (a == NULL) abort(); /* a lost verdict would hold up every later checkpoint */
+    a->token = token;
+    if (verdicts != NULL) {
+        a->count = count;
+        memcpy(a->verdicts, verdicts, count * sizeof verdicts[0]);
+    }
+    if (error != NULL) {
+        a->error = error_new();
+        error_copy(a->error, error);
+    }
+    pthread_mutex_lock(&i->lock);
+    if (i->commits_last != NULL) {
+        i->commits_last->next = a;
+    } else {
+        i->commits_first = a;
+    }
+    i->commits_last = a;
+    pthread_mutex_unlock(&i->lock);
+    task_wake(ctx);
 }
 
 static void task_split_idle(weir_ctx *ctx, weir_str split, uint32_t idle) {
@@ -245,6 +259,33 @@ static const weir_host_task task_facet = {
     .split_idle = task_split_idle,
     .split_add = split_list_add,
 };
+
+/* ---- state/1 ---- */
+
+static weir_status state_write(weir_writer *writer, const weir_blob *blob) {
+    weir_blob shadow;
+    memset(&shadow, 0, sizeof shadow);
+    uint32_t size = blob->struct_size;
+    memcpy(&shadow, blob, size < sizeof shadow ? size : sizeof shadow);
+    if (writer->epochs != NULL) {
+        return sink_epochs_add_committable(writer->epochs, shadow.bytes);
+    }
+    if (shadow.scope < WEIR_SCOPE_SPLIT || shadow.scope > WEIR_SCOPE_BROADCAST) {
+        return WEIR_E_INVALID_ARG;
+    }
+    const state_blob copy = {.scope = shadow.scope,
+                             .version =
+                                 shadow.state_version != 0 ? shadow.state_version : writer->version,
+                             .instance = writer->instance,
+                             .split = shadow.split,
+                             .bytes = shadow.bytes};
+    return part_add_blob(writer->part, &copy);
+}
+
+/* Keyed state and timers come with keyed operators: their slots are left out, and the SDK's stubs
+ * say UNSUPPORTED. */
+static const weir_host_state state_facet = {.struct_size = offsetof(weir_host_state, get),
+                                            .write = state_write};
 
 /* ---- format/1 ---- */
 
@@ -334,6 +375,7 @@ static const void *host_get_extension(const weir_host *host, const char *name) {
         {WEIR_HOST_TAPE, &batch_tape_facet}, {WEIR_HOST_TASK, &task_facet},
         {WEIR_HOST_FORMAT, &format_facet},   {WEIR_HOST_METRICS, &metrics_facet},
         {WEIR_HOST_RANDOM, &random_facet},   {WEIR_HOST_MEMORY, &memory_facet},
+        {WEIR_HOST_STATE, &state_facet},
     };
     (void)host;
     for (size_t i = 0; i < sizeof facets / sizeof facets[0]; i++) {

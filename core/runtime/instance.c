@@ -67,13 +67,59 @@ void instance_free(instance *i) {
         completion_free(c);
         c = next;
     }
+    for (commit_answer *a; (a = instance_take_commit(i)) != NULL;) commit_answer_free(a);
     error_free(i->flush_error);
     error_free(i->error);
     pthread_mutex_destroy(&i->lock);
     free(i);
 }
 
+/* ---- restored state ---- */
+
+typedef struct restored_blobs {
+    weir_blob *blobs;
+    const weir_blob **list;
+    uint32_t count;
+} restored_blobs;
+
+/* What goes to this instance: an item to exactly one, the rest to all; a split's blob is looked up
+ * by whoever the split is assigned to. */
+static weir_status restored_blobs_fill(const instance *i, restored_blobs *out) {
+    const state_node *saved = context_restored(i->cx, i->node);
+    *out = (restored_blobs){0};
+    if (saved == NULL || saved->blob_count == 0) return WEIR_OK;
+    out->blobs = calloc(saved->blob_count, sizeof *out->blobs);
+    out->list = calloc(saved->blob_count, sizeof(weir_blob *));
+    if (out->blobs == NULL || out->list == NULL) return WEIR_E_NOMEM;
+    uint32_t item = 0;
+    for (uint32_t b = 0; b < saved->blob_count; b++) {
+        const state_blob *from = &saved->blobs[b];
+        if (from->scope == WEIR_SCOPE_ITEM && item++ % i->parallelism != i->index) continue;
+        out->blobs[out->count] = (weir_blob){.struct_size = sizeof(weir_blob),
+                                             .scope = from->scope,
+                                             .state_version = from->version,
+                                             .split = from->split,
+                                             .bytes = from->bytes};
+        out->list[out->count] = &out->blobs[out->count];
+        out->count++;
+    }
+    return WEIR_OK;
+}
+
 weir_status instance_open(instance *i, uint32_t role, weir_open *args, weir_error *err) {
+    restored_blobs restored;
+    if (restored_blobs_fill(i, &restored) != WEIR_OK) {
+        free(restored.blobs);
+        return error_set(err, WEIR_E_NOMEM, 0, "out of memory for restored state");
+    }
+    args->blobs = restored.list;
+    args->blob_count = restored.count;
+    /* A source that never listed its splits starts afresh, whatever else was restored. */
+    const state_node *saved = context_restored(i->cx, i->node);
+    bool afresh = saved == NULL || (saved->kind == WEIR_KIND_SOURCE && saved->split_count == 0);
+    args->restored_epoch = afresh ? 0 : i->cx->restored->epoch;
+    args->attempt = i->cx->attempt;
+    args->run_id = i->cx->run_id;
     args->struct_size = sizeof *args;
     args->role = role;
     args->pipeline = i->cx->plan->pipeline->name;
@@ -101,6 +147,37 @@ weir_status instance_open(instance *i, uint32_t role, weir_open *args, weir_erro
     } else {
         error_prefix(err, "%s", i->where);
     }
+    free(restored.blobs);
+    free(restored.list);
+    return status;
+}
+
+weir_status instance_snapshot(instance *i, uint64_t epoch, state_part *part, weir_error *err) {
+    weir_writer writer = {
+        .part = part, .instance = i->index, .version = i->bound->note->state.version};
+    weir_snapshot args = {
+        .struct_size = sizeof args, .epoch = epoch, .writer = &writer, .error = err};
+    weir_status status = WEIR_OK;
+    switch (i->bound->note->kind) {
+    case WEIR_KIND_SOURCE:
+        if (i->bound->has_snapshot) status = i->bound->ops.source.snapshot(i->self, &args);
+        break;
+    case WEIR_KIND_TRANSFORM:
+        if (i->bound->has_snapshot) status = i->bound->ops.transform.snapshot(i->self, &args);
+        break;
+    case WEIR_KIND_SINK: {
+        weir_sink_state table;
+        if (loader_extension(i->bound->ops.sink.get_extension, i->self, WEIR_SINK_STATE, &table,
+                             sizeof table) == WEIR_OK &&
+            table.snapshot != NULL) {
+            status = table.snapshot(i->self, &args);
+        }
+        break;
+    }
+    default:
+        break;
+    }
+    if (status != WEIR_OK) error_prefix(err, "%s: snapshot", i->where);
     return status;
 }
 
@@ -179,6 +256,22 @@ void completion_free(completion *c) {
     for (uint32_t e = 0; e < c->error_count; e++) error_free(c->errors[e]);
     error_free(c->error);
     free(c);
+}
+
+commit_answer *instance_take_commit(instance *i) {
+    pthread_mutex_lock(&i->lock);
+    commit_answer *a = i->commits_first;
+    if (a != NULL) {
+        i->commits_first = a->next;
+        if (i->commits_first == NULL) i->commits_last = NULL;
+    }
+    pthread_mutex_unlock(&i->lock);
+    return a;
+}
+
+void commit_answer_free(commit_answer *a) {
+    error_free(a->error);
+    free(a);
 }
 
 bool instance_flush_done(instance *i, uint64_t epoch, weir_status *status, weir_error *err) {

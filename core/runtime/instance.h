@@ -14,6 +14,7 @@
 
 #include "base/wake.h"
 #include "batch/batch.h"
+#include "checkpoint/sink_epochs.h"
 #include "loader/loader.h"
 #include "manifest/manifest.h"
 #include "runtime/context.h"
@@ -33,6 +34,23 @@ typedef struct completion {
     uint32_t *failed_error;
     weir_error **errors;
 } completion;
+
+/* A copy of a commit_done, in the order of arrival. */
+typedef struct commit_answer {
+    struct commit_answer *next;
+    uint64_t token;
+    weir_error *error; /* may be NULL */
+    uint32_t count;
+    uint32_t verdicts[];
+} commit_answer;
+
+/* Where a plugin's snapshot or prepare writes: blobs go into `part`, committables to `epochs`. */
+struct weir_writer {
+    state_part *part;
+    sink_epochs *epochs; /* prepare; NULL = a snapshot */
+    uint32_t instance;
+    uint32_t version; /* what plugin.json says is written; a blob may say otherwise */
+};
 
 typedef struct instance {
     batch_ctx head; /* first: plugins hold its weir_ctx */
@@ -55,6 +73,7 @@ typedef struct instance {
     uint64_t flush_epoch; /* highest epoch that flush_done reported */
     weir_status flush_status;
     weir_error *flush_error;
+    commit_answer *commits_first, *commits_last;
     /* Evaluates template columns of the request under way: set by the batcher. */
     weir_status (*template_column)(struct instance *i, const weir_request *request, const char *key,
                                    const char *entry, const weir_column **out);
@@ -71,7 +90,8 @@ instance *instance_new(context *cx, batch_home *home, const component_ref *compo
 /* Destroys it; it must be closed. NULL is ignored. [control] */
 void instance_free(instance *i);
 
-/* Opens it in a role; `args` is filled in here except for limits and meta. [task] */
+/* Opens it in a role; `args` is filled in here, with the state that was restored for it, except for
+ * limits and meta. [task] */
 weir_status instance_open(instance *i, uint32_t role, weir_open *args, weir_error *err);
 /* Closes it if it is open. [task] */
 weir_status instance_close(instance *i, uint32_t mode, int64_t deadline_ns, weir_error *err);
@@ -85,6 +105,11 @@ weir_status instance_validate(const bound_component *bound, const node *n, const
 /* Everything that arrived since the last call; to be freed one by one. [task] */
 completion *instance_take_completions(instance *i);
 void completion_free(completion *c);
+/* The private state of an instance that has some, into `part`. [task] */
+weir_status instance_snapshot(instance *i, uint64_t epoch, state_part *part, weir_error *err);
+/* The next commit_done that arrived, or NULL; to be freed. [task] */
+commit_answer *instance_take_commit(instance *i);
+void commit_answer_free(commit_answer *a);
 /* True if flush_done(epoch) or a later one arrived; `status` and `err` say how it went. [task] */
 bool instance_flush_done(instance *i, uint64_t epoch, weir_status *status, weir_error *err);
 

@@ -158,12 +158,11 @@ weir_status outlet_send(outlet *o, const weir_batch *batch, weir_error *err) {
     return lane_put(o, &o->lanes[l], (channel_item){ITEM_BATCH, batch, NULL}, err);
 }
 
-weir_status outlet_mark(outlet *o, item_kind kind, uint64_t epoch, int64_t time_us, weir_str split,
-                        weir_error *err) {
+weir_status outlet_mark(outlet *o, const channel_mark *like, weir_error *err) {
     for (uint32_t l = 0; l < o->count; l++) {
-        channel_mark *mark = mark_new(kind, epoch, time_us, split);
+        channel_mark *mark = mark_new(like);
         if (mark == NULL) return error_set(err, WEIR_E_NOMEM, 0, "out of memory for a mark");
-        weir_status status = lane_put(o, &o->lanes[l], (channel_item){kind, NULL, mark}, err);
+        weir_status status = lane_put(o, &o->lanes[l], (channel_item){like->kind, NULL, mark}, err);
         if (status != WEIR_OK) return status;
     }
     return WEIR_OK;

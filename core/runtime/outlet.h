@@ -29,8 +29,7 @@ bool outlet_room(outlet *o);
 /* Sends a batch on; takes over the reference, also on failure. [task] */
 weir_status outlet_send(outlet *o, const weir_batch *batch, weir_error *err);
 /* Sends a mark to every consumer, behind what was sent before. [task] */
-weir_status outlet_mark(outlet *o, item_kind kind, uint64_t epoch, int64_t time_us, weir_str split,
-                        weir_error *err);
+weir_status outlet_mark(outlet *o, const channel_mark *mark, weir_error *err);
 /* Moves waiting items into their channels; true when none waits any more. [task] */
 bool outlet_flush(outlet *o);
 

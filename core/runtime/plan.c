@@ -467,8 +467,5 @@ const plan *plan_make(const pipeline *p, arena *memory, diags *out) {
     if (!m.failed) make_dead_letter_edges(&m);
     if (!m.failed) share_memory(&m);
     if (m.failed) return NULL;
-    m.plan->guarantee = DELIVERY_AT_LEAST_ONCE;
-    m.plan->guarantee_why = "within one run; positions are not stored yet, so a new run begins "
-                            "where `start` says";
-    return m.plan;
+    return plan_guarantees(m.plan, memory) ? m.plan : NULL;
 }

@@ -75,6 +75,13 @@ struct plan_stage {
     uint64_t floor_bytes;    /* guaranteed to each of its tasks */
 };
 
+/* What one sink gives. */
+typedef struct plan_guarantee {
+    const node *sink;
+    delivery_kind delivery;
+    const char *why;
+} plan_guarantee;
+
 typedef struct plan {
     const pipeline *pipeline;
     plan_stage **stages; /* sources first, sinks last */
@@ -83,8 +90,10 @@ typedef struct plan {
     size_t edge_count;
     uint32_t task_count;
     uint32_t channel_count;
-    uint64_t floor_bytes;    /* sum over instances and channels */
-    delivery_kind guarantee; /* what the whole pipeline gives in this version */
+    uint64_t floor_bytes;       /* sum over instances and channels */
+    plan_guarantee *guarantees; /* one a sink */
+    size_t guarantee_count;
+    delivery_kind guarantee; /* the weakest of them */
     const char *guarantee_why;
 } plan;
 
@@ -96,6 +105,9 @@ const plan *plan_make(const pipeline *p, arena *memory, diags *out);
 void plan_print(const plan *p, bool defaults, buf *out);
 void plan_dot(const plan *p, buf *out);
 void plan_json(const plan *p, bool defaults, buf *out);
+
+/* Fills in what every sink gives; false without memory. Called by plan_make. */
+bool plan_guarantees(plan *p, arena *memory);
 
 const char *delivery_name(delivery_kind d);
 

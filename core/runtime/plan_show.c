@@ -242,7 +242,12 @@ void plan_print(const plan *p, bool defaults, buf *out) {
     put_size(out, pipe->settings.memory_bytes);
     buf_append_z(out, ", guaranteed to tasks and channels ");
     put_size(out, p->floor_bytes);
-    buf_printf(out, "\ndelivery: %s (%s)\n", delivery_name(p->guarantee), p->guarantee_why);
+    buf_append_z(out, "\ndelivery:\n");
+    for (size_t g = 0; g < p->guarantee_count; g++) {
+        const plan_guarantee *one = &p->guarantees[g];
+        buf_printf(out, "  %.*s: %s (%s)\n", STR_FMT(one->sink->name), delivery_name(one->delivery),
+                   one->why);
+    }
     if (defaults) print_words(out, pipe);
 }
 

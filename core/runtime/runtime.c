@@ -6,10 +6,13 @@
 
 #include "base/check.h"
 #include "base/clock.h"
+#include "base/limits.h"
 #include "base/log.h"
 #include "base/os.h"
 #include "base/str.h"
+#include "runtime/checkpointing.h"
 #include "runtime/context.h"
+#include "runtime/recovery.h"
 #include "runtime/source_control.h"
 #include "runtime/task.h"
 
@@ -23,6 +26,12 @@ struct runtime {
     uint32_t channel_count;
     source_control *controls;
     uint32_t control_count;
+    checkpoint *like;     /* header and nodes of every checkpoint of this run */
+    checkpoint *restored; /* what this run starts from, once it is durable */
+    char run_id[33];
+    checkpointing *epochs;
+    pthread_t epochs_thread;
+    bool epochs_started;
 
     _Atomic uint32_t opened;      /* tasks that opened */
     _Atomic uint32_t loops_ended; /* tasks whose loop ended */
@@ -54,6 +63,38 @@ int64_t runtime_first_record_ns(const runtime *rt) {
 bool runtime_draining(const runtime *rt) {
     return context_draining(&rt->cx);
 }
+void runtime_savepoint(runtime *rt, weir_str name, uint64_t ticket) {
+    checkpointing_savepoint(rt->epochs, name, ticket);
+}
+void runtime_stop_with_savepoint(runtime *rt, weir_str name, uint64_t ticket) {
+    checkpointing_stop(rt->epochs, name, ticket);
+}
+uint32_t runtime_checkpoints(runtime *rt, epoch_record out[COORDINATOR_HISTORY]) {
+    return checkpointing_history(rt->epochs, out);
+}
+uint64_t runtime_completed_epoch(runtime *rt) {
+    return checkpointing_completed(rt->epochs);
+}
+uint64_t runtime_restored_epoch(const runtime *rt) {
+    return rt->restored != NULL ? rt->restored->epoch : 0;
+}
+uint64_t runtime_lost(const runtime *rt) {
+    return count_get(&rt->cx.lost);
+}
+bool runtime_running(const runtime *rt) {
+    for (uint32_t c = 0; c < rt->control_count; c++) {
+        if (!atomic_load(&rt->controls[c].enumerated)) return false;
+    }
+    return atomic_load(&rt->ready_ns) != 0;
+}
+bool runtime_healthy(const runtime *rt) {
+    int64_t oldest = clock_mono_ns(&clock_system) - LIMIT_PLUGIN_CALL_S * CLOCK_NS_PER_S;
+    for (uint32_t t = 0; t < rt->task_count; t++) {
+        int64_t turned = atomic_load_explicit(&rt->tasks[t].turned_ns, memory_order_relaxed);
+        if (turned != 0 && turned < oldest) return false;
+    }
+    return true;
+}
 wake *runtime_wake(runtime *rt) {
     return &rt->cx.control;
 }
@@ -63,7 +104,14 @@ wake *runtime_wake(runtime *rt) {
 static void wake_everybody(runtime *rt) {
     for (uint32_t t = 0; t < rt->task_count; t++) wake_signal(&rt->tasks[t].wake);
     for (uint32_t c = 0; c < rt->control_count; c++) wake_signal(&rt->controls[c].wake);
+    if (rt->epochs != NULL) checkpointing_wake(rt->epochs);
     wake_signal(&rt->cx.control);
+}
+
+/* The checkpoint thread has something for tasks. */
+static void wake_tasks(void *opaque) {
+    runtime *rt = opaque;
+    for (uint32_t t = 0; t < rt->task_count; t++) wake_signal(&rt->tasks[t].wake);
 }
 
 /* The budget has room again: only sources wait for that. */
@@ -202,6 +250,7 @@ static weir_status build_tasks(runtime *rt, weir_error *err) {
         for (uint32_t i = 0; i < stage->parallelism; i++) {
             task *t = &rt->tasks[at++];
             rt->task_count = at;
+            t->number = at - 1;
             weir_status status = task_init(t, &rt->cx, stage, i, table, err);
             if (status != WEIR_OK) return status;
         }
@@ -226,7 +275,8 @@ static weir_status connect_tasks(runtime *rt, weir_error *err) {
             n += to->stage->inputs[e]->from->parallelism;
         }
         to->inlets = calloc(n + 1u, sizeof *to->inlets);
-        if (to->inlets == NULL) return error_set(err, WEIR_E_NOMEM, 0, "out of memory");
+        if (to->inlets == NULL || !aligner_init(&to->aligner, n))
+            return error_set(err, WEIR_E_NOMEM, 0, "out of memory");
         for (size_t e = 0; e < to->stage->input_count; e++) {
             const plan_edge *edge = to->stage->inputs[e];
             task *from = first_task(rt, edge->from);
@@ -241,6 +291,40 @@ static weir_status connect_tasks(runtime *rt, weir_error *err) {
             }
         }
     }
+    return WEIR_OK;
+}
+
+/* Who this run is, and the thread that will take its checkpoints. */
+static weir_status prepare_checkpoints(runtime *rt, weir_error *err) {
+    const runtime_config *config = &rt->config;
+    bool same = config->from != NULL && !config->fork && config->from->instance_id.len > 0 &&
+                config->from->instance_id.len < sizeof rt->run_id;
+    if (same) {
+        memcpy(rt->run_id, config->from->instance_id.ptr, config->from->instance_id.len);
+    } else if (!recovery_new_run_id(rt->run_id, sizeof rt->run_id)) {
+        return error_set(err, WEIR_E_IO, 0, "the system gives no random bytes");
+    }
+    rt->cx.run_id = str_of(rt->run_id);
+    rt->cx.attempt = config->attempt;
+    rt->cx.allow_non_restored = config->allow_non_restored;
+    rt->like = recovery_describe(&rt->cx, config->from, err);
+    if (rt->like == NULL) return error_status(err);
+    uint32_t sources = 0;
+    while (sources < rt->task_count && rt->tasks[sources].stage->kind == STAGE_SOURCE) sources++;
+    const checkpointing_config epochs = {.cx = &rt->cx,
+                                         .store = config->store,
+                                         .like = rt->like,
+                                         .controls = rt->controls,
+                                         .control_count = rt->control_count,
+                                         .tasks = rt->task_count,
+                                         .source_tasks = sources,
+                                         .wake_tasks = wake_tasks,
+                                         .wake_opaque = rt,
+                                         .answer = config->answer,
+                                         .answer_opaque = config->answer_opaque};
+    rt->epochs = checkpointing_new(&epochs, err);
+    if (rt->epochs == NULL) return error_status(err);
+    for (uint32_t t = 0; t < rt->task_count; t++) rt->tasks[t].epochs = rt->epochs;
     return WEIR_OK;
 }
 
@@ -266,6 +350,7 @@ runtime *runtime_new(const runtime_config *config, weir_error *err) {
     }
     if (status == WEIR_OK) status = build_tasks(rt, err);
     if (status == WEIR_OK) status = connect_tasks(rt, err);
+    if (status == WEIR_OK) status = prepare_checkpoints(rt, err);
     if (status == WEIR_OK) return rt;
     runtime_free(rt);
     return NULL;
@@ -273,8 +358,29 @@ runtime *runtime_new(const runtime_config *config, weir_error *err) {
 
 /* ---- life ---- */
 
+/* From the checkpoint to the splits: before any task opens. */
+static weir_status restore(runtime *rt, weir_error *err) {
+    if (rt->config.store == NULL) return WEIR_OK;
+    const recovery_config config = {.cx = &rt->cx,
+                                    .store = rt->config.store,
+                                    .from = rt->config.from,
+                                    .like = rt->like,
+                                    .fork = rt->config.fork,
+                                    .interrupted = rt->config.interrupted,
+                                    .interrupted_opaque = rt->config.interrupted_opaque};
+    weir_status status = recovery_run(&config, &rt->restored, err);
+    if (status != WEIR_OK || rt->config.from == NULL) return status;
+    rt->cx.restored = rt->restored;
+    atomic_store(&rt->cx.done_epoch, rt->restored->epoch);
+    for (uint32_t c = 0; c < rt->control_count && status == WEIR_OK; c++) {
+        const state_node *saved = context_restored(&rt->cx, rt->controls[c].node);
+        if (saved != NULL) status = splits_restore(rt->controls[c].splits, saved, err);
+    }
+    return status;
+}
+
 weir_status runtime_start(runtime *rt, weir_error *err) {
-    weir_status status = WEIR_OK;
+    weir_status status = restore(rt, err);
     for (uint32_t t = 0; t < rt->task_count && status == WEIR_OK; t++) {
         status = spawn(&rt->tasks[t].thread, task_main, &rt->tasks[t], err);
         rt->tasks[t].started = status == WEIR_OK;
@@ -289,7 +395,8 @@ weir_status runtime_start(runtime *rt, weir_error *err) {
         while (!context_stopping(&rt->cx) && !context_draining(&rt->cx) &&
                atomic_load(&rt->opened) < rt->task_count) {
             wake_wait(&rt->cx.control, INT64_MAX);
-            if (rt->config.interrupted != NULL && *rt->config.interrupted != 0 &&
+            if (rt->config.interrupted != NULL &&
+                rt->config.interrupted(rt->config.interrupted_opaque) &&
                 atomic_load(&rt->opened) < rt->task_count) {
                 runtime_abandon(rt, WEIR_E_CANCELLED,
                                 "stopped by a signal before the pipeline was ready");
@@ -300,8 +407,11 @@ weir_status runtime_start(runtime *rt, weir_error *err) {
             atomic_compare_exchange_strong(&rt->cx.phase, &starting, PHASE_RUNNING);
             atomic_store(&rt->ready_ns, clock_mono_ns(&clock_system));
             atomic_store(&rt->go, true);
+            status = spawn(&rt->epochs_thread, checkpointing_run, rt->epochs, err);
+            rt->epochs_started = status == WEIR_OK;
             wake_everybody(rt);
-            return WEIR_OK;
+            if (status == WEIR_OK) return WEIR_OK;
+            context_fail(&rt->cx, err);
         }
     }
     return runtime_finish(rt, err);
@@ -321,6 +431,11 @@ static bool loops_over(const runtime *rt) {
 
 weir_status runtime_finish(runtime *rt, weir_error *err) {
     while (!loops_over(rt)) wake_wait(&rt->cx.control, INT64_MAX);
+    if (rt->epochs_started) {
+        checkpointing_end(rt->epochs);
+        pthread_join(rt->epochs_thread, NULL);
+        rt->epochs_started = false;
+    }
     /* Every loop has ended: discovery has nobody to find splits for, and whatever stands in
      * channels and outlets is given back before sources close. */
     for (uint32_t c = 0; c < rt->control_count; c++) {
@@ -371,6 +486,9 @@ void runtime_free(runtime *rt) {
     for (size_t n = 0; rt->splits != NULL && n < rt->cx.plan->pipeline->node_count; n++) {
         splits_free(rt->splits[n]);
     }
+    checkpointing_free(rt->epochs);
+    checkpoint_free(rt->like);
+    checkpoint_free(rt->restored);
     free(rt->channels);
     free(rt->controls);
     free(rt->tasks);

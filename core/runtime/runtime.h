@@ -4,9 +4,9 @@
 #ifndef WEIR_RUNTIME_RUNTIME_H
 #define WEIR_RUNTIME_RUNTIME_H
 
-#include <signal.h>
-
 #include "base/wake.h"
+#include "checkpoint/coordinator.h"
+#include "checkpoint/store.h"
 #include "runtime/counters.h"
 #include "runtime/plan.h"
 #include "runtime/splits.h"
@@ -17,9 +17,20 @@ typedef struct runtime_config {
     const plan *plan;
     registry *plugins;
     bool once; /* take what is there now: no discovery after the first enumeration */
-    /* Set by a signal handler that also signals runtime_wake: ends a start that takes long. May be
-     * NULL. */
-    const volatile sig_atomic_t *interrupted;
+    /* True ends a start that takes long; whoever makes it so also signals runtime_wake. May be
+     * NULL.
+     */
+    bool (*interrupted)(void *opaque);
+    void *interrupted_opaque;
+    /* Where the state of this pipeline lies, open for writing; NULL: nothing is kept. */
+    store *store;
+    const checkpoint *from; /* to start from; NULL = a fresh start. Lives as long as the runtime */
+    bool fork;              /* `from` is a savepoint of another run that goes on: a new run id */
+    bool allow_non_restored;
+    uint32_t attempt; /* restarts so far */
+    /* How savepoint `ticket` went: status OK if it is there. [any] */
+    void (*answer)(void *opaque, uint64_t ticket, uint64_t epoch, const weir_error *err);
+    void *answer_opaque;
 } runtime_config;
 
 /* Creates every instance and channel. NULL with `err`. [control] */
@@ -39,6 +50,11 @@ wake *runtime_wake(runtime *rt);
 weir_status runtime_finish(runtime *rt, weir_error *err);
 void runtime_free(runtime *rt); /* after finish, or instead of start */
 
+/* Asks for a savepoint; config.answer tells how it went. [any] */
+void runtime_savepoint(runtime *rt, weir_str name, uint64_t ticket);
+/* The drain that follows ends with this savepoint. [any] */
+void runtime_stop_with_savepoint(runtime *rt, weir_str name, uint64_t ticket);
+
 /* ---- status [control] ---- */
 
 counters *runtime_counters(runtime *rt, const node *n); /* [any] */
@@ -49,5 +65,15 @@ uint64_t runtime_memory_peak(const runtime *rt);
 int64_t runtime_ready_ns(const runtime *rt); /* mono, when all tasks were open; 0 = not yet */
 int64_t runtime_first_record_ns(const runtime *rt); /* mono, 0 = none yet */
 bool runtime_draining(const runtime *rt);           /* [any] */
+/* All tasks are open and every source knows its splits. [any] */
+bool runtime_running(const runtime *rt);
+/* No task has been inside one call of a plugin for longer than LIMIT_PLUGIN_CALL_S. [any] */
+bool runtime_healthy(const runtime *rt);
+/* The latest checkpoints, newest first; how many. [any] */
+uint32_t runtime_checkpoints(runtime *rt, epoch_record out[COORDINATOR_HISTORY]);
+uint64_t runtime_completed_epoch(runtime *rt); /* 0 = none yet [any] */
+uint64_t runtime_restored_epoch(const runtime *rt);
+/* Prepared pieces that could not be committed any more: data is known to be lost. [any] */
+uint64_t runtime_lost(const runtime *rt);
 
 #endif

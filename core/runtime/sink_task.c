@@ -4,7 +4,6 @@
 #include "base/clock.h"
 #include "base/log.h"
 #include "base/str.h"
-#include "runtime/backoff.h"
 #include "runtime/context.h"
 #include "runtime/envelope.h"
 #include "runtime/task.h"
@@ -13,8 +12,8 @@
 #define SERVICE_DEFAULT_NS CLOCK_NS_PER_S
 /* A sink's drive that nothing can interrupt: how late new records may be seen. */
 #define BLIND_DRIVE_NS (10 * CLOCK_NS_PER_MS)
-/* How long a flush may take before it is asked for again. */
-#define FLUSH_TIMEOUT_NS (60 * CLOCK_NS_PER_S)
+/* Everything is flushed by then: only connections and threads are left to end. */
+#define CLOSE_TIMEOUT_NS (60 * CLOCK_NS_PER_S)
 
 /* What the manifest's `batch` says narrows what the component declares. */
 static void narrow(weir_limits *limits, const batch_spec *spec) {
@@ -42,7 +41,8 @@ weir_status sink_task_open(task *t, weir_error *err) {
     narrow(&t->limits, &n->batch);
     weir_open args = {.deadline_ns = clock_mono_ns(&clock_system) + OPEN_TIMEOUT_NS,
                       .limits = &t->limits};
-    weir_status status = instance_open(t->main, WEIR_ROLE_TASK, &args, err);
+    weir_status status = sink_checkpoint_open(t, err);
+    if (status == WEIR_OK) status = instance_open(t->main, WEIR_ROLE_TASK, &args, err);
     if (status == WEIR_OK && t->encoder != NULL) status = coder_open(t->encoder, err);
     for (uint32_t i = 0; status == WEIR_OK && i < t->stage->input_count; i++) {
         if (t->decoders[i] != NULL) status = coder_open(t->decoders[i], err);
@@ -131,17 +131,21 @@ static weir_status take_arrival(task *t, weir_error *err) {
 /* Something to take in is there: what waits already, or the next batch. */
 static bool next_arrival(task *t) {
     while (t->arrival.batch == NULL) {
+        if (!sink_epochs_open(t->sink_epochs)) return false;
         if (!batcher_room(t->batcher) || !task_outlets_room(t)) return false;
         const plan_edge *from;
-        channel_item item = task_next_item(t, &from);
+        bool aligned;
+        channel_item item = task_next_item(t, &from, &aligned);
         if (item.kind == ITEM_NONE) return false;
         if (item.kind != ITEM_BATCH) {
             channel_item_drop(&item);
+            if (aligned) sink_epochs_barrier(t->sink_epochs, t->aligner.aligned, t->aligner.last);
             continue;
         }
         counters *c = context_counters(t->cx, t->stage->node);
         count(&c->records_in, item.batch->rows->count);
         count(&c->bytes_in, item.batch->rows->value_bytes);
+        sink_epochs_count(t->sink_epochs, item.batch->rows->count);
         t->arrival = (arrival){.from = from, .batch = item.batch};
     }
     return true;
@@ -166,11 +170,11 @@ static weir_status drive(task *t, int64_t until_ns, weir_error *err) {
     const bound_component *bound = t->main->bound;
     int64_t service = bound->note->service_interval_ns > 0 ? bound->note->service_interval_ns
                                                            : SERVICE_DEFAULT_NS;
-    int64_t now = clock_mono_ns(&clock_system);
+    int64_t now = task_turn(t);
     if (until_ns > now + service) until_ns = now + service;
     error_clear(err); /* what an earlier failure left must not pass for this one's */
     if (!bound->has_drive) {
-        wake_wait(&t->wake, until_ns);
+        task_sleep(t, until_ns);
         return WEIR_OK;
     }
     weir_drive args = {.struct_size = sizeof args, .deadline_ns = until_ns, .error = err};
@@ -192,50 +196,9 @@ static weir_status drive(task *t, int64_t until_ns, weir_error *err) {
     }
     if (signalled) return WEIR_OK;
     if (args.next_ns == 0) {
-        wake_wait(&t->wake, until_ns);
+        task_sleep(t, until_ns);
     } else if (args.next_ns > clock_mono_ns(&clock_system)) {
-        wake_wait(&t->wake, args.next_ns < until_ns ? args.next_ns : until_ns);
-    }
-    return WEIR_OK;
-}
-
-/* The final flush: everything durable and complete, asked for again while that can help. */
-static weir_status flush_all(task *t, weir_error *err) {
-    uint32_t failures_in_a_row = 0;
-    const retry_spec *retry = &t->stage->node->retry;
-    for (uint64_t epoch = 1; !context_stopping(t->cx); epoch++) {
-        weir_flush args = {.struct_size = sizeof args,
-                           .last = 1,
-                           .epoch = epoch,
-                           .deadline_ns = clock_mono_ns(&clock_system) + FLUSH_TIMEOUT_NS,
-                           .error = err};
-        error_clear(err);
-        weir_status status = t->main->bound->ops.sink.flush(t->main->self, &args);
-        while (status == WEIR_OK && !context_stopping(t->cx)) {
-            if (instance_flush_done(t->main, epoch, &status, err)) {
-                if (status == WEIR_OK) return WEIR_OK;
-                break;
-            }
-            if (clock_mono_ns(&clock_system) > args.deadline_ns) {
-                status = error_set(err, WEIR_E_TIMEOUT, 0, "flush took longer than %lld s",
-                                   (long long)(FLUSH_TIMEOUT_NS / CLOCK_NS_PER_S));
-                break;
-            }
-            status = drive(t, args.deadline_ns, err);
-        }
-        if (context_stopping(t->cx)) return WEIR_OK;
-        bool transient = (error_flags(err) & WEIR_ERR_RETRYABLE) != 0 || status == WEIR_E_TIMEOUT;
-        if (!transient || ++failures_in_a_row >= retry->attempts) {
-            error_prefix(err, "%s: flush", t->main->where);
-            return status;
-        }
-        int64_t wait = backoff_ns(retry, failures_in_a_row, context_template_env());
-        log_write(WEIR_LOG_WARN, t->main->component, "%s: flush: %s; trying again", t->main->where,
-                  error_text(err));
-        int64_t until = clock_mono_ns(&clock_system) + wait;
-        while (!context_stopping(t->cx) && clock_mono_ns(&clock_system) < until) {
-            wake_wait(&t->wake, until);
-        }
+        task_sleep(t, args.next_ns < until_ns ? args.next_ns : until_ns);
     }
     return WEIR_OK;
 }
@@ -246,19 +209,24 @@ static bool all_taken(const task *t) {
 }
 
 static weir_status run(task *t, weir_error *err) {
+    bool cut = false; /* a barrier waits for the batcher to run dry */
     while (!context_stopping(t->cx)) {
         /* Once a turn the sink is asked whatever it answered before: there was a wake or its drive
          * in between. */
-        weir_status status = batcher_pump(t->batcher, all_taken(t), err);
+        weir_status status = batcher_pump(t->batcher, cut || all_taken(t), err);
         if (status == WEIR_OK) status = take_items(t, err);
         bool ended = all_taken(t);
-        if (status == WEIR_OK && ended && !batcher_blocked(t->batcher)) {
+        if (status == WEIR_OK && (cut || ended) && !batcher_blocked(t->batcher)) {
             status = batcher_pump(t->batcher, true, err);
         }
         if (status != WEIR_OK) return status;
         task_flush_outlets(t);
-        if (ended && batcher_idle(t->batcher)) break;
         int64_t until = batcher_next_ns(t->batcher);
+        bool turned;
+        status = sink_checkpoint_turn(t, &cut, &turned, &until, err);
+        if (status != WEIR_OK) return status;
+        if (turned) continue;
+        if (ended && batcher_idle(t->batcher)) break;
         if (t->arrival.batch != NULL) {
             int64_t again = clock_mono_ns(&clock_system) + SERVICE_DEFAULT_NS;
             if (until > again) until = again;
@@ -274,9 +242,7 @@ weir_status sink_task_loop(task *t, weir_error *err) {
     drop_arrival(t); /* only if the pipeline stops */
     if (status != WEIR_OK || context_stopping(t->cx)) return status;
     status = task_end_outlets(t, err);
-    if (status != WEIR_OK) return status;
-    status = flush_all(t, err);
     if (status != WEIR_OK || context_stopping(t->cx)) return status;
-    int64_t deadline = clock_mono_ns(&clock_system) + FLUSH_TIMEOUT_NS;
+    int64_t deadline = clock_mono_ns(&clock_system) + CLOSE_TIMEOUT_NS;
     return instance_close(t->main, WEIR_CLOSE_DRAIN, deadline, err);
 }

@@ -1,6 +1,8 @@
+#define _GNU_SOURCE /* pthread_mutex_clocklock */
 #include "runtime/source_control.h"
 
 #include <string.h>
+#include <time.h>
 
 #include "base/check.h"
 #include "base/clock.h"
@@ -19,6 +21,7 @@ weir_status source_control_init(source_control *c, context *cx, const node *n, s
     c->splits = s;
     wake_init(&c->wake);
     c->trouble = error_new();
+    pthread_mutex_init(&c->calls, NULL);
     c->main =
         instance_new(cx, cx->home, n->component, n, &n->options, &n->format, 0, 1, &c->wake, err);
     return c->main != NULL ? WEIR_OK : error_status(err);
@@ -27,12 +30,50 @@ weir_status source_control_init(source_control *c, context *cx, const node *n, s
 void source_control_destroy(source_control *c) {
     instance_free(c->main);
     error_free(c->trouble);
+    pthread_mutex_destroy(&c->calls);
+}
+
+weir_status source_control_capture(source_control *c, uint64_t epoch, state_part *part,
+                                   int64_t deadline_ns, weir_error *err) {
+    /* Before the instance's own state: a split that it finds in between is found again. */
+    weir_status status = splits_capture(c->splits, epoch, part);
+    if (status != WEIR_OK) return error_set(err, status, 0, "cannot capture the splits");
+    if (!c->main->bound->has_snapshot) return WEIR_OK;
+    struct timespec until = {.tv_sec = deadline_ns / CLOCK_NS_PER_S,
+                             .tv_nsec = deadline_ns % CLOCK_NS_PER_S};
+    if (pthread_mutex_clocklock(&c->calls, CLOCK_MONOTONIC, &until) != 0) {
+        return error_set(err, WEIR_E_TIMEOUT, 0, "%s: still listing splits", c->main->where);
+    }
+    status = c->main->opened ? instance_snapshot(c->main, epoch, part, err) : WEIR_OK;
+    pthread_mutex_unlock(&c->calls);
+    return status;
 }
 
 void source_control_cancel(source_control *c) {
     atomic_store(&c->cancelled, true);
     if (c->main != NULL) instance_cancel(c->main);
     wake_signal(&c->wake);
+}
+
+/* A restored split that is not finished and no longer exists: what it still held cannot be read. */
+static weir_status check_missing(source_control *c, const weir_split_list *list, weir_error *err) {
+    weir_str id, position;
+    bool give_up = c->cx->allow_non_restored;
+    if (!splits_missing(c->splits, list, give_up, &id, &position)) return WEIR_OK;
+    if (give_up) {
+        log_write(
+            WEIR_LOG_WARN, c->main->component,
+            "%.*s: splits of the checkpoint no longer exist, among them %.*s; what they still "
+            "held is given up",
+            STR_FMT(c->node->name), STR_FMT(id));
+        return WEIR_OK;
+    }
+    error_set(err, WEIR_E_NOT_FOUND, WEIR_ERR_FATAL | WEIR_ERR_CONFIG,
+              "%.*s: split %.*s was not read to its end and no longer exists",
+              STR_FMT(c->node->name), STR_FMT(id));
+    error_hint(err, "bring it back, or give up what it still held with "
+                    "--allow-non-restored-state");
+    return WEIR_E_NOT_FOUND;
 }
 
 /* One call of enumerate or discover, its splits taken into the table. */
@@ -44,7 +85,10 @@ static weir_status look(source_control *c, weir_status (*call)(void *, weir_enum
                            .list = list,
                            .deadline_ns = clock_mono_ns(&clock_system) + ENUMERATE_TIMEOUT_NS,
                            .error = err};
+    pthread_mutex_lock(&c->calls);
     weir_status status = call(c->main->self, &args);
+    pthread_mutex_unlock(&c->calls);
+    if (status == WEIR_OK && !atomic_load(&c->enumerated)) status = check_missing(c, list, err);
     if (status == WEIR_OK) {
         uint32_t added;
         bool complete = !may_discover || args.next_ns == 0;
@@ -83,7 +127,9 @@ static weir_status control_loop(source_control *c, weir_error *err) {
     const pipeline *p = c->cx->plan->pipeline;
     int64_t start_by = clock_mono_ns(&clock_system) + p->settings.start_timeout_ns;
     weir_open open = {.deadline_ns = start_by};
+    pthread_mutex_lock(&c->calls);
     weir_status status = instance_open(c->main, WEIR_ROLE_CONTROL, &open, err);
+    pthread_mutex_unlock(&c->calls);
     if (status != WEIR_OK) return status;
     weir_source_splits table;
     status = loader_extension(c->main->bound->ops.source.get_extension, c->main->self,
@@ -153,7 +199,9 @@ void *source_control_run(void *control) {
             context_fail(c->cx, err);
         }
     }
+    pthread_mutex_lock(&c->calls);
     instance_close(c->main, WEIR_CLOSE_ABANDON, 0, NULL);
+    pthread_mutex_unlock(&c->calls);
     error_free(err);
     atomic_store(&c->ended, true);
     wake_signal(&c->cx->control);

@@ -26,6 +26,7 @@ typedef struct source_control {
     weir_error *trouble;     /* why the latest look failed */
     bool unreached; /* the run ended before the first enumeration succeeded, because of `trouble`;
                        good once the thread has been joined */
+    pthread_mutex_t calls; /* calls into the instance are serialised: its thread, captures */
 } source_control;
 
 weir_status source_control_init(source_control *c, context *cx, const node *n, splits *s,
@@ -33,6 +34,11 @@ weir_status source_control_init(source_control *c, context *cx, const node *n, s
 void source_control_destroy(source_control *c);
 /* The thread's function. */
 void *source_control_run(void *control);
+/* The trigger of a checkpoint: the splits as they are, and the control instance's private state,
+ * into `part`. Waits for a call that is under way, at most until the deadline. [checkpoint thread]
+ */
+weir_status source_control_capture(source_control *c, uint64_t epoch, state_part *part,
+                                   int64_t deadline_ns, weir_error *err);
 void source_control_cancel(source_control *c); /* [any] */
 
 #endif

@@ -24,6 +24,8 @@ typedef struct source_state {
     bool can_wake;
     bool assigned; /* was given splits at least once */
     bool ended;    /* END since the last assignment */
+    bool quiet;    /* a drain, or a final barrier: nothing more is read */
+    bool told_end; /* the checkpoint thread knows that all splits are read */
     bool end_held; /* ... which holds behind a batch that is parked */
     held_events held;
     int64_t service_ns;
@@ -95,7 +97,9 @@ static weir_status handle_event(source_state *s, const weir_event *event, weir_e
         weir_status status = WEIR_OK;
         for (size_t o = 0; o < t->stage->output_count && status == WEIR_OK; o++) {
             if (t->stage->outputs[o]->dead_letters) continue;
-            status = outlet_mark(t->outlets[o], ITEM_END_OF_SPLIT, 0, 0, event->split, err);
+            status =
+                outlet_mark(t->outlets[o],
+                            &(channel_mark){.kind = ITEM_END_OF_SPLIT, .split = event->split}, err);
         }
         if (status != WEIR_OK) return status;
         return splits_finished(t->splits, event->split, event->children, event->child_count, err);
@@ -135,7 +139,7 @@ static weir_status handle_failure(source_state *s, weir_status status, weir_erro
 }
 
 static void sleep_until(source_state *s, int64_t deadline_ns) {
-    wake_wait(&s->task->wake, deadline_ns);
+    task_sleep(s->task, deadline_ns);
 }
 
 static weir_status no_result(source_state *s, const char *what, weir_error *err) {
@@ -161,7 +165,7 @@ static void rest(source_state *s, const weir_poll *args, int64_t polled_ns, bool
 
 static weir_status poll_once(source_state *s, bool room, weir_error *err) {
     task *t = s->task;
-    int64_t now = clock_mono_ns(&clock_system);
+    int64_t now = task_turn(t);
     weir_poll args = {.struct_size = sizeof args,
                       .room_records = room ? ROOM_RECORDS : 0,
                       .room_bytes = room ? s->room_bytes : 0,
@@ -218,20 +222,100 @@ static weir_status go_on(source_state *s, weir_error *err) {
     return status;
 }
 
+/* ---- checkpoints ---- */
+
+/* What this task adds to the epoch: its splits with the positions of what it pushed, private state
+ * of the source and of the transforms fused behind it. */
+static weir_status take_share(source_state *s, uint64_t epoch, state_part **parts,
+                              weir_error *err) {
+    task *t = s->task;
+    state_part *part = part_new(t->stage->node->index);
+    if (part == NULL) return error_set(err, WEIR_E_NOMEM, 0, "out of memory for a checkpoint");
+    *parts = part;
+    weir_status status = splits_barrier(t->splits, t->index, epoch, part);
+    if (status != WEIR_OK) return error_set(err, status, 0, "cannot capture the splits");
+    status = instance_snapshot(t->main, epoch, part, err);
+    if (status == WEIR_OK) status = chain_snapshot(t->chain, epoch, parts, err);
+    return status;
+}
+
+/* Between two polls: the barrier follows everything that was pushed. */
+static weir_status send_barrier(source_state *s, weir_error *err) {
+    task *t = s->task;
+    uint64_t epoch = atomic_load(&t->cx->barrier_epoch);
+    order_kind order = (order_kind)atomic_load(&t->cx->barrier_order);
+    t->barrier_epoch = epoch;
+    /* Behind a final barrier nothing follows, unless that epoch fails; then only another one. */
+    if (order == ORDER_FINAL) s->quiet = true;
+    state_part *parts = NULL;
+    weir_status status = take_share(s, epoch, &parts, err);
+    if (status == WEIR_OK) {
+        const channel_mark mark = {
+            .kind = ITEM_BARRIER, .epoch = epoch, .last = order != ORDER_CHECKPOINT};
+        for (size_t o = 0; o < t->stage->output_count && status == WEIR_OK; o++) {
+            status = outlet_mark(t->outlets[o], &mark, err);
+        }
+        if (status != WEIR_OK) {
+            part_free(parts);
+            return status;
+        }
+    }
+    checkpointing_ack(t->epochs, t->number, epoch, parts, status, err);
+    return WEIR_OK;
+}
+
+static weir_status tell_done(source_state *s, weir_error *err) {
+    task *t = s->task;
+    t->done_epoch = atomic_load(&t->cx->done_epoch);
+    if (!t->main->bound->has_checkpoint_done) return WEIR_OK;
+    weir_checkpoint_done args = {.struct_size = sizeof args, .epoch = t->done_epoch, .error = err};
+    weir_status status = s->ops.checkpoint_done(t->main->self, &args);
+    if (status == WEIR_OK) return WEIR_OK;
+    if (backoff_may_pass(status, err)) { /* it is cumulative: the next one says it again */
+        log_write(WEIR_LOG_WARN, t->main->component, "%s: checkpoint_done: %s", t->main->where,
+                  error_text(err));
+        return WEIR_OK;
+    }
+    error_prefix(err, "%s: checkpoint_done", t->main->where);
+    return status;
+}
+
+/* What the checkpoint thread asks for, and the assignment; all between two polls. */
+static weir_status obey(source_state *s, weir_error *err) {
+    task *t = s->task;
+    weir_status status = WEIR_OK;
+    if (atomic_load(&t->cx->done_epoch) > t->done_epoch) status = tell_done(s, err);
+    if (status == WEIR_OK && chain_parked(t->chain)) status = go_on(s, err);
+    /* A parked batch is ahead of the barrier: its position was noted when it came. */
+    if (status == WEIR_OK && !chain_parked(t->chain) &&
+        atomic_load(&t->cx->barrier_epoch) > t->barrier_epoch) {
+        status = send_barrier(s, err);
+    }
+    if (status == WEIR_OK && !s->quiet && splits_changed(t->splits, t->index)) {
+        status = take_assignment(s, err);
+    }
+    return status;
+}
+
 static weir_status read_all(source_state *s, weir_error *err) {
     task *t = s->task;
-    while (!context_stopping(t->cx) && !context_draining(t->cx)) {
-        weir_status status = WEIR_OK;
-        if (splits_changed(t->splits, t->index)) status = take_assignment(s, err);
-        if (status == WEIR_OK && chain_parked(t->chain)) status = go_on(s, err);
+    while (!context_stopping(t->cx) && !atomic_load(&t->cx->finish)) {
+        weir_status status = obey(s, err);
         if (status != WEIR_OK) return status;
-        if (splits_all_done(t->splits) && !chain_parked(t->chain)) break;
-
-        bool room = !chain_parked(t->chain) && task_outlets_room(t) && context_memory_room(t->cx);
+        bool parked = chain_parked(t->chain);
+        if (context_draining(t->cx)) s->quiet = true;
+        if (!parked && !s->told_end && splits_all_done(t->splits)) {
+            s->told_end = s->quiet = true;
+            checkpointing_source_ended(t->epochs, t->number);
+        }
+        bool flushed = task_flush_outlets(t);
+        bool room =
+            !s->quiet && !parked && flushed && task_outlets_room(t) && context_memory_room(t->cx);
         int64_t now = clock_mono_ns(&clock_system);
-        if (!s->assigned || s->ended) {
-            /* An ended source keeps being serviced only by closing it; nothing to do but wait. */
-            sleep_until(s, INT64_MAX);
+        if (!s->assigned || s->ended || s->told_end) {
+            /* Nothing to poll; a parked batch and waiting marks wake the task when they can move.
+             */
+            sleep_until(s, parked ? now + s->service_ns : INT64_MAX);
             continue;
         }
         if (!room && !s->can_wake && now < s->serviced_ns + s->service_ns) {
@@ -248,27 +332,6 @@ static weir_status read_all(source_state *s, weir_error *err) {
     return WEIR_OK;
 }
 
-/* A drained source is read no more, but is called for its upkeep while its last batch waits. */
-static weir_status leave(source_state *s, weir_error *err) {
-    task *t = s->task;
-    while (chain_parked(t->chain) && !context_stopping(t->cx)) {
-        weir_status status = go_on(s, err);
-        if (status != WEIR_OK) return status;
-        if (!chain_parked(t->chain)) break;
-        task_flush_outlets(t);
-        int64_t service = s->serviced_ns + s->service_ns;
-        if (!s->assigned || s->ended) {
-            sleep_until(s, INT64_MAX);
-        } else if (!s->can_wake && clock_mono_ns(&clock_system) < service) {
-            sleep_until(s, service);
-        } else {
-            status = poll_once(s, false, err);
-            if (status != WEIR_OK) return status;
-        }
-    }
-    return WEIR_OK;
-}
-
 weir_status source_task_loop(task *t, weir_error *err) {
     const bound_component *bound = t->main->bound;
     source_state s = {.task = t, .ops = bound->ops.source, .can_wake = bound->has_wakeup};
@@ -280,7 +343,7 @@ weir_status source_task_loop(task *t, weir_error *err) {
         if (bytes < s.room_bytes) s.room_bytes = bytes;
     }
     weir_status status = read_all(&s, err);
-    if (status == WEIR_OK) status = leave(&s, err);
-    held_events_clear(&s.held); /* only if the pipeline stops */
-    return status == WEIR_OK ? task_end_outlets(t, err) : status;
+    held_events_clear(&s.held);
+    if (status != WEIR_OK || context_stopping(t->cx)) return status;
+    return task_end_outlets(t, err);
 }

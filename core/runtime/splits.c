@@ -11,12 +11,15 @@
 
 typedef enum { SPLIT_WAITING, SPLIT_ASSIGNED, SPLIT_FINISHED } split_state;
 
+#define FOUND_BY_CONTROL UINT32_MAX
+
 typedef struct split_entry {
     weir_str id, private_bytes;
     weir_str *parents;
     uint32_t parent_count;
     split_state state;
-    uint32_t task;
+    uint32_t task;     /* that reads it, or finished it */
+    uint32_t found_by; /* task that reported it as a child; FOUND_BY_CONTROL */
     uint8_t position[WEIR_POSITION_MAX];
     uint8_t position_len;
     int64_t lag_ms;
@@ -31,6 +34,9 @@ struct splits {
     uint32_t count, cap;
     uint32_t finished;
     bool complete;
+    bool listed;     /* the first enumeration is in: what was restored may be assigned */
+    uint64_t frozen; /* epoch between its trigger and the last task's barrier; 0 = none */
+    uint32_t passed; /* tasks that sent the barrier of that epoch */
     uint32_t tasks;
     struct {
         wake *wake;
@@ -148,7 +154,8 @@ void splits_set_wake(splits *s, uint32_t task, wake *w) {
     s->task[task].wake = w;
 }
 
-static weir_status add_entry(splits *s, const weir_split *split, uint32_t *added) {
+static weir_status add_entry(splits *s, const weir_split *split, uint32_t found_by,
+                             uint32_t *added) {
     if (map_get(s->by_id, split->id) != NULL) return WEIR_OK;
     if (s->count >= LIMIT_SPLITS) return WEIR_E_TOO_LARGE;
     if (s->count == s->cap) {
@@ -174,6 +181,7 @@ static weir_status add_entry(splits *s, const weir_split *split, uint32_t *added
     e->position_len = (uint8_t)split->position.len;
     if (e->position_len > 0) memcpy(e->position, split->position.ptr, e->position_len);
     e->lag_ms = -1;
+    e->found_by = found_by;
     if (!map_put(s->by_id, e->id, e)) return WEIR_E_NOMEM;
     s->entries[s->count++] = e;
     (*added)++;
@@ -190,6 +198,7 @@ static bool parents_done(const splits *s, const split_entry *e) {
 
 /* Gives every split that may start to the task with the fewest. Under the lock. */
 static void assign_ready(splits *s) {
+    if (!s->listed || s->frozen != 0) return;
     for (uint32_t k = 0; k < s->count; k++) {
         split_entry *e = s->entries[k];
         if (e->state != SPLIT_WAITING || !parents_done(s, e)) continue;
@@ -219,9 +228,10 @@ weir_status splits_update(splits *s, const weir_split_list *list, bool complete,
     *added = 0;
     pthread_mutex_lock(&s->lock);
     for (uint32_t k = 0; k < list->count && status == WEIR_OK; k++) {
-        status = add_entry(s, list->items[k], added);
+        status = add_entry(s, list->items[k], FOUND_BY_CONTROL, added);
     }
     if (complete) s->complete = true;
+    s->listed = true;
     assign_ready(s);
     if (complete) wake_all(s);
     pthread_mutex_unlock(&s->lock);
@@ -324,7 +334,7 @@ weir_status splits_finished(splits *s, weir_str id, const weir_split *const *chi
         uint32_t added = 0;
         for (uint32_t c = 0; c < child_count && status == WEIR_OK; c++) {
             status = split_check(children[c]);
-            if (status == WEIR_OK) status = add_entry(s, children[c], &added);
+            if (status == WEIR_OK) status = add_entry(s, children[c], e->task, &added);
         }
         if (status != WEIR_OK) {
             error_set(err, status, WEIR_ERR_FATAL, "cannot take the children of split %.*s",
@@ -355,6 +365,106 @@ bool splits_all_done(splits *s) {
     bool done = s->complete && s->finished == s->count;
     pthread_mutex_unlock(&s->lock);
     return done;
+}
+
+/* ---- checkpoints ---- */
+
+weir_status splits_restore(splits *s, const state_node *saved, weir_error *err) {
+    weir_status status = WEIR_OK;
+    pthread_mutex_lock(&s->lock);
+    for (uint32_t k = 0; k < saved->split_count && status == WEIR_OK; k++) {
+        const state_split *from = &saved->splits[k];
+        arena *memory = arena_new(SIZE_MAX);
+        const char **ptrs = arena_array(memory, from->parent_count + 1u, sizeof *ptrs);
+        uint32_t *lens = arena_array(memory, from->parent_count + 1u, sizeof *lens);
+        if (ptrs == NULL || lens == NULL) {
+            arena_free(memory);
+            status = WEIR_E_NOMEM;
+            break;
+        }
+        for (uint32_t p = 0; p < from->parent_count; p++) {
+            ptrs[p] = from->parents[p].ptr;
+            lens[p] = (uint32_t)from->parents[p].len;
+        }
+        weir_split split = {.struct_size = sizeof split,
+                            .id = from->id,
+                            .private_bytes = from->private_bytes,
+                            .position = from->position,
+                            .parent_ptr = ptrs,
+                            .parent_len = lens,
+                            .parent_count = from->parent_count};
+        uint32_t added = 0;
+        status = split_check(&split);
+        if (status == WEIR_OK) status = add_entry(s, &split, FOUND_BY_CONTROL, &added);
+        if (status == WEIR_OK && from->state == STATE_FINISHED) {
+            finish_entry(s, map_get(s->by_id, from->id));
+        }
+        arena_free(memory);
+    }
+    pthread_mutex_unlock(&s->lock);
+    if (status != WEIR_OK) error_set(err, status, 0, "cannot put back the splits of a checkpoint");
+    return status;
+}
+
+bool splits_missing(splits *s, const weir_split_list *list, bool give_up, weir_str *id,
+                    weir_str *position) {
+    bool missing = false;
+    map *listed = map_new();
+    pthread_mutex_lock(&s->lock);
+    for (uint32_t k = 0; listed != NULL && k < list->count; k++) {
+        map_put(listed, list->items[k]->id, list->items[k]);
+    }
+    for (uint32_t k = 0; listed != NULL && k < s->count; k++) {
+        split_entry *e = s->entries[k];
+        if (e->state == SPLIT_FINISHED || map_get(listed, e->id) != NULL) continue;
+        *id = e->id;
+        *position = str_make((const char *)e->position, e->position_len);
+        missing = true;
+        if (!give_up) break;
+        finish_entry(s, e);
+    }
+    pthread_mutex_unlock(&s->lock);
+    map_free(listed);
+    return missing;
+}
+
+static weir_status capture_entry(const split_entry *e, state_part *part) {
+    static const state_split_state states[] = {STATE_WAITING, STATE_ASSIGNED, STATE_FINISHED};
+    const state_split split = {.id = e->id,
+                               .private_bytes = e->private_bytes,
+                               .position = str_make((const char *)e->position, e->position_len),
+                               .parents = e->parents,
+                               .parent_count = e->parent_count,
+                               .state = states[e->state]};
+    return part_add_split(part, &split);
+}
+
+weir_status splits_capture(splits *s, uint64_t epoch, state_part *part) {
+    weir_status status = WEIR_OK;
+    pthread_mutex_lock(&s->lock);
+    s->frozen = epoch;
+    s->passed = 0;
+    for (uint32_t k = 0; k < s->count && status == WEIR_OK; k++) {
+        status = capture_entry(s->entries[k], part);
+    }
+    pthread_mutex_unlock(&s->lock);
+    return status;
+}
+
+weir_status splits_barrier(splits *s, uint32_t task, uint64_t epoch, state_part *part) {
+    weir_status status = WEIR_OK;
+    pthread_mutex_lock(&s->lock);
+    for (uint32_t k = 0; k < s->count && status == WEIR_OK; k++) {
+        const split_entry *e = s->entries[k];
+        bool mine = e->state == SPLIT_WAITING ? e->found_by == task : e->task == task;
+        if (mine) status = capture_entry(e, part);
+    }
+    if (epoch == s->frozen && ++s->passed == s->tasks) {
+        s->frozen = 0;
+        assign_ready(s);
+    }
+    pthread_mutex_unlock(&s->lock);
+    return status;
 }
 
 void splits_summarize(splits *s, splits_summary *out) {

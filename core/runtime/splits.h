@@ -5,7 +5,12 @@
  * together, so that a child never exists without its parent's end. A split is assigned only when
  * every parent it names is finished or unknown (a parent that aged out), which is what keeps the
  * order of a key across a reshard. The resume position of each split is that of the last batch that
- * went ahead of everything later: the value a checkpoint will store.
+ * went ahead of everything later: the value a checkpoint stores.
+ *
+ * A checkpoint sees the table twice: as a whole at the trigger, and each task's share of it at that
+ * task's barrier, which overrides the former. In between nothing is assigned: a child that one task
+ * found could otherwise be read ahead of another task's barrier while its parent is stored as
+ * unfinished.
  *
  * One lock, held briefly; taken once a batch.
  */
@@ -16,6 +21,7 @@
 
 #include "base/error.h"
 #include "base/wake.h"
+#include "checkpoint/state.h"
 #include "weir/source.h"
 
 typedef struct splits splits;
@@ -31,6 +37,16 @@ void splits_set_wake(splits *s, uint32_t task, wake *w);
 weir_split_list *split_list_new(void);
 void split_list_free(weir_split_list *list);
 weir_status split_list_add(weir_split_list *list, const weir_split *split);
+/* Puts back what a checkpoint held, before anything else. What it holds unfinished waits for the
+ * first enumeration. */
+weir_status splits_restore(splits *s, const state_node *saved, weir_error *err);
+/* Restored, unfinished, and not among what the first enumeration listed: the first such split, or
+ * false. `give_up` counts all of them as finished instead. To be asked before splits_update's
+ * assignments matter: it answers for the list. */
+bool splits_missing(splits *s, const weir_split_list *list, bool give_up, weir_str *id,
+                    weir_str *position);
+/* The whole table into `part`; from here to the last task's splits_barrier nothing is assigned. */
+weir_status splits_capture(splits *s, uint64_t epoch, state_part *part);
 /* Takes the splits of a list that are not known yet, and assigns what can be assigned. `complete`:
  * no discovery will follow. Returns how many were new, or an error (too many splits). */
 weir_status splits_update(splits *s, const weir_split_list *list, bool complete, uint32_t *added,
@@ -50,6 +66,9 @@ weir_status splits_finished(splits *s, weir_str id, const weir_split *const *chi
                             uint32_t child_count, weir_error *err);
 /* The task's source answered END: all its splits are finished. */
 void splits_task_ended(splits *s, uint32_t task);
+/* The task's share of the table into `part`: what it reads and what it finished, children too. The
+ * task sends its barrier in the same step. */
+weir_status splits_barrier(splits *s, uint32_t task, uint64_t epoch, state_part *part);
 /* Nothing is left for any task, and nothing will come. */
 bool splits_all_done(splits *s);
 

@@ -90,6 +90,8 @@ void task_destroy(task *t) {
     free(t->outlets);
     instance_free(t->main);
     free(t->inlets);
+    aligner_destroy(&t->aligner);
+    sink_checkpoint_free(t);
     error_free(t->error);
 }
 
@@ -120,24 +122,48 @@ bool task_outlets_room(task *t) {
     return all;
 }
 
-weir_status task_end_outlets(task *t, weir_error *err) {
+void task_sleep(task *t, int64_t until_ns) {
+    atomic_store_explicit(&t->turned_ns, 0, memory_order_relaxed);
+    wake_wait(&t->wake, until_ns);
+    task_turn(t);
+}
+
+int64_t task_turn(task *t) {
+    int64_t now = clock_mono_ns(&clock_system);
+    atomic_store_explicit(&t->turned_ns, now, memory_order_relaxed);
+    return now;
+}
+
+weir_status task_mark_outlets(task *t, const channel_mark *mark, weir_error *err) {
     for (size_t o = 0; o < t->stage->output_count; o++) {
-        weir_status status =
-            outlet_mark(t->outlets[o], ITEM_END_OF_INPUT, 0, 0, (weir_str){"", 0}, err);
+        weir_status status = outlet_mark(t->outlets[o], mark, err);
         if (status != WEIR_OK) return status;
     }
-    while (!context_stopping(t->cx) && !task_flush_outlets(t)) wake_wait(&t->wake, INT64_MAX);
     return WEIR_OK;
 }
 
-channel_item task_next_item(task *t, const plan_edge **from) {
+weir_status task_end_outlets(task *t, weir_error *err) {
+    weir_status status = task_mark_outlets(t, &(channel_mark){.kind = ITEM_END_OF_INPUT}, err);
+    if (status != WEIR_OK) return status;
+    while (!context_stopping(t->cx) && !task_flush_outlets(t)) task_sleep(t, INT64_MAX);
+    return WEIR_OK;
+}
+
+channel_item task_next_item(task *t, const plan_edge **from, bool *aligned) {
+    *aligned = false;
     for (uint32_t k = 0; k < t->inlet_count; k++) {
-        inlet *in = &t->inlets[(t->turn + k) % t->inlet_count];
-        if (in->ended) continue;
+        uint32_t number = (t->turn + k) % t->inlet_count;
+        inlet *in = &t->inlets[number];
+        if (in->ended || aligner_blocked(&t->aligner, number)) continue;
         channel_item item = channel_pop(in->channel);
         if (item.kind == ITEM_NONE) continue;
-        t->turn = (t->turn + k + 1) % t->inlet_count;
-        if (item.kind == ITEM_END_OF_INPUT) in->ended = true;
+        t->turn = (number + 1) % t->inlet_count;
+        if (item.kind == ITEM_END_OF_INPUT) {
+            in->ended = true;
+            *aligned = aligner_end(&t->aligner, number);
+        } else if (item.kind == ITEM_BARRIER) {
+            *aligned = aligner_barrier(&t->aligner, number, item.mark->epoch, item.mark->last);
+        }
         *from = in->edge;
         return item;
     }

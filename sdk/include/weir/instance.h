@@ -70,6 +70,10 @@ typedef struct weir_open {
     int64_t deadline_ns; /* mono_ns */
     weir_limits *limits; /* sinks; in and out; the host's memory */
     weir_error *error;
+    /* Unique to the pipeline instance: kept with its state across restarts, new for a fork.
+     * Printable, at most 32 bytes; part of every external name that a two-phase sink makes. Empty:
+     * an older host. Since 0.10. */
+    weir_str run_id;
 } weir_open;
 
 #define WEIR_CLOSE_DRAIN 1u   /* finish what is accepted, as far as the deadline lets you */

@@ -94,10 +94,13 @@ static void test_marks_stay_in_line(void **state) {
     channel *ch = channel_new(UINT64_MAX, &p, &c);
     char split[] = "shard-1";
     channel_item a = item_of("a"), b = item_of("b");
-    channel_item barrier = {ITEM_BARRIER, NULL, mark_new(ITEM_BARRIER, 7, 0, STR(""))};
-    channel_item water = {ITEM_WATERMARK, NULL, mark_new(ITEM_WATERMARK, 0, -5, STR(""))};
-    channel_item end = {ITEM_END_OF_SPLIT, NULL,
-                        mark_new(ITEM_END_OF_SPLIT, 0, 0, str_make(split, 7))};
+    channel_item barrier = {ITEM_BARRIER, NULL,
+                            mark_new(&(channel_mark){.kind = ITEM_BARRIER, .epoch = 7})};
+    channel_item water = {ITEM_WATERMARK, NULL,
+                          mark_new(&(channel_mark){.kind = ITEM_WATERMARK, .time_us = -5})};
+    channel_item end = {
+        ITEM_END_OF_SPLIT, NULL,
+        mark_new(&(channel_mark){.kind = ITEM_END_OF_SPLIT, .split = str_make(split, 7)})};
     split[0] = 'X'; /* a mark keeps a copy */
     assert_true(channel_push(ch, &a) && channel_push(ch, &barrier) && channel_push(ch, &water) &&
                 channel_push(ch, &end) && channel_push(ch, &b));
@@ -128,7 +131,8 @@ static void test_mark_wakes_starved(void **state) {
     wake_init(&c);
     channel *ch = channel_new(UINT64_MAX, &p, &c);
     for (uint32_t i = 0; i < CHANNEL_ITEMS; i++) {
-        channel_item mark = {ITEM_BARRIER, NULL, mark_new(ITEM_BARRIER, i, 0, STR(""))};
+        channel_item mark = {ITEM_BARRIER, NULL,
+                             mark_new(&(channel_mark){.kind = ITEM_BARRIER, .epoch = i})};
         assert_true(channel_push(ch, &mark));
     }
     assert_false(channel_room(ch));
@@ -154,7 +158,8 @@ static void *produce(void *argument) {
     for (uint32_t i = 0; i < PAIRS; i++) {
         channel_item item;
         if (i % 3 == 0) {
-            item = (channel_item){ITEM_BARRIER, NULL, mark_new(ITEM_BARRIER, i, 0, STR(""))};
+            item = (channel_item){ITEM_BARRIER, NULL,
+                                  mark_new(&(channel_mark){.kind = ITEM_BARRIER, .epoch = i})};
         } else {
             item = item_of("x");
         }

@@ -151,7 +151,8 @@ static void test_marks_go_to_all(void **state) {
     world w;
     begin(&w, EXCHANGE_ROUND_ROBIN, NULL, 1 << 20);
     send(&w, "s", "a");
-    assert_int_equal(outlet_mark(w.o, ITEM_BARRIER, 7, 0, STR(""), w.err), WEIR_OK);
+    assert_int_equal(outlet_mark(w.o, &(channel_mark){.kind = ITEM_BARRIER, .epoch = 7}, w.err),
+                     WEIR_OK);
     send(&w, "s", "b");
     expect(&w, 0, "a|#7");
     expect(&w, 1, "#7|b");
@@ -168,7 +169,8 @@ static void test_full_channel_keeps_order(void **state) {
         char letter[2] = {(char)('a' + (i / LANES) % 26), '\0'};
         send(&w, "s", letter); /* nothing is refused or dropped */
     }
-    assert_int_equal(outlet_mark(w.o, ITEM_BARRIER, 5, 0, STR(""), w.err), WEIR_OK);
+    assert_int_equal(outlet_mark(w.o, &(channel_mark){.kind = ITEM_BARRIER, .epoch = 5}, w.err),
+                     WEIR_OK);
     assert_false(outlet_flush(w.o));
     assert_false(outlet_room(w.o));
     char expected[400] = "";
@@ -215,7 +217,9 @@ static void test_waiting_is_freed(void **state) {
     world w;
     begin(&w, EXCHANGE_SPLIT, NULL, 17);
     for (uint32_t i = 0; i < CHANNEL_ITEMS + 5; i++) send(&w, "s", "a");
-    assert_int_equal(outlet_mark(w.o, ITEM_END_OF_SPLIT, 0, 0, STR("s"), w.err), WEIR_OK);
+    assert_int_equal(
+        outlet_mark(w.o, &(channel_mark){.kind = ITEM_END_OF_SPLIT, .split = STR("s")}, w.err),
+        WEIR_OK);
     end(&w); /* asserts that nothing stays charged */
 }
 

@@ -3,6 +3,7 @@
  * all: there is no sleeping for luck, and the time limit of the program tells what hangs.
  */
 #include <pthread.h>
+#include <stdatomic.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -265,11 +266,16 @@ static void test_drain_wakes_a_sleeping_source(void **state) {
     }
 }
 
-static volatile sig_atomic_t interrupted;
+static _Atomic bool interrupted;
+
+static bool was_interrupted(void *opaque) {
+    (void)opaque;
+    return atomic_load(&interrupted);
+}
 
 static void *interrupt(void *argument) {
     runtime *rt = argument;
-    interrupted = 1;
+    atomic_store(&interrupted, true);
     wake_signal(runtime_wake(rt));
     return NULL;
 }
@@ -280,8 +286,9 @@ static void test_interrupted_start(void **state) {
     running r = {.p = pipe_load("sources:\n  in: {type: generator}\nsinks:\n  out: {type: oddsink, "
                                 "input: in, mode: hang}\n"),
                  .err = error_new()};
-    interrupted = 0;
-    runtime_config config = {.plan = r.p.plan, .plugins = r.p.plugins, .interrupted = &interrupted};
+    atomic_store(&interrupted, false);
+    runtime_config config = {
+        .plan = r.p.plan, .plugins = r.p.plugins, .interrupted = was_interrupted};
     r.rt = runtime_new(&config, r.err);
     assert_non_null(r.rt);
     pthread_t thread;

@@ -1,0 +1,249 @@
+#include "cli/worker.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "base/clock.h"
+#include "base/log.h"
+#include "base/str.h"
+#include "cli/requests.h"
+#include "runtime/runtime.h"
+
+/* How often the status line is drawn and the supervisor hears that all is well. */
+#define TICK_NS (250 * CLOCK_NS_PER_MS)
+
+/* ---- where to begin ---- */
+
+static store *open_store(const worker_job *job, arena *memory, weir_error *err) {
+    const pipeline *p = job->loaded->pipeline;
+    const store_config config = {.disk = &disk_system,
+                                 .folder = job->state_folder,
+                                 .place = state_place(memory, p),
+                                 .pipeline = p->name,
+                                 .retain = p->settings.checkpoint_retain};
+    return store_open(&config, false, err);
+}
+
+typedef struct beginning {
+    checkpoint *from; /* NULL = a fresh start */
+    bool fork;
+} beginning;
+
+static weir_status tell_repeated(const checkpoint *from, const checkpoint *newest) {
+    for (uint32_t n = 0; n < from->node_count; n++) {
+        const state_node *old = &from->nodes[n];
+        const state_node *now = checkpoint_node(newest, old->name);
+        for (uint32_t s = 0; now != NULL && s < old->split_count; s++) {
+            for (uint32_t k = 0; k < now->split_count; k++) {
+                if (!str_eq(now->splits[k].id, old->splits[s].id) ||
+                    str_eq(now->splits[k].position, old->splits[s].position)) {
+                    continue;
+                }
+                char was[128], is[128];
+                log_write(WEIR_LOG_WARN, NULL,
+                          "%.*s: split %.*s was read to position %s already and is read again from "
+                          "%s: what was delivered in between stays and is delivered again",
+                          STR_FMT(old->name), STR_FMT(old->splits[s].id),
+                          position_text(now->splits[k].position, is),
+                          position_text(old->splits[s].position, was));
+            }
+        }
+    }
+    return WEIR_OK;
+}
+
+/* `--from` holds until state of this line of runs is durable; then the newest does. */
+static weir_status choose_beginning(const worker_job *job, store *s, uint32_t attempt,
+                                    beginning *out, weir_error *err) {
+    bool strict = job->loaded->plan->guarantee == DELIVERY_EXACTLY_ONCE;
+    bool latest =
+        strcmp(job->from, "latest") == 0 || (attempt > 0 && atomic_load(&job->shared->own_state));
+    *out = (beginning){0};
+    if (latest) return store_newest(s, strict, &out->from, err);
+    if (strcmp(job->from, "none") == 0) return WEIR_OK;
+    weir_status status = store_load(s, str_of(job->from), &out->from, err);
+    if (status != WEIR_OK) return status;
+    checkpoint *newest = NULL;
+    weir_error *why = error_new();
+    if (store_newest(s, false, &newest, why) != WEIR_OK) newest = NULL;
+    error_free(why);
+    bool path = strchr(job->from, '/') != NULL;
+    bool ours = newest != NULL && str_eq(newest->instance_id, out->from->instance_id);
+    /* What came from elsewhere may still run there: nothing of it is touched. */
+    out->fork = path && !ours;
+    if (ours && newest->epoch > out->from->epoch) tell_repeated(out->from, newest);
+    checkpoint_free(newest);
+    return WEIR_OK;
+}
+
+/* ---- how it ended ---- */
+
+/* What a restart cannot mend as long as the pipeline never ran. */
+static bool hopeless(const weir_error *err) {
+    if ((error_flags(err) & WEIR_ERR_CONFIG) != 0) return true;
+    switch (error_status(err)) {
+    case WEIR_E_AUTH:
+    case WEIR_E_PERMISSION:
+    case WEIR_E_NOT_FOUND:
+    case WEIR_E_EXISTS:
+    case WEIR_E_INVALID_ARG:
+    case WEIR_E_UNSUPPORTED:
+    case WEIR_E_INCOMPATIBLE:
+    case WEIR_E_DATA:
+        return true;
+    default:
+        return false;
+    }
+}
+
+static int tell_failure(const worker_job *job, worker_link *link, uint64_t lost,
+                        const weir_error *err) {
+    buf text;
+    buf_init(&text, 65536);
+    error_format(err, &text);
+    fprintf(stderr, "weir run: %.*s: error: %.*s\n", STR_FMT(job->loaded->pipeline->name),
+            STR_FMT(buf_str(&text)));
+    buf_append_char(&text, '\0');
+    worker_outcome outcome = lost > 0 ? WORKER_LOST : hopeless(err) ? WORKER_CONFIG : WORKER_FAILED;
+    link_failed(link, outcome, buf_ok(&text) ? text.data : error_text(err));
+    buf_free(&text);
+    return (error_flags(err) & WEIR_ERR_CONFIG) != 0 ? EXIT_CONFIG : EXIT_FAILED;
+}
+
+/* ---- the run ---- */
+
+typedef struct run {
+    const worker_job *job;
+    worker_link *link;
+    runtime *rt;
+    requests *requests;
+    bool told_ready;
+} run;
+
+/* Until every loop has ended. Draining begins with a request of the supervisor or of an operator,
+ * or when the time is over, and may take stop_timeout. */
+static void follow(run *r, int64_t end_ns) {
+    const settings_spec *settings = &r->job->loaded->pipeline->settings;
+    int64_t give_up_ns = INT64_MAX;
+    for (;;) {
+        int64_t now = clock_mono_ns(&clock_system);
+        if (!r->told_ready && runtime_running(r->rt)) {
+            r->told_ready = true;
+            link_ready(r->link);
+        }
+        if (runtime_healthy(r->rt)) link_beat(r->link);
+        if (runtime_completed_epoch(r->rt) > 0) atomic_store(&r->job->shared->own_state, true);
+        bool stop = requests_handle(r->requests);
+        if ((stop || link_draining(r->link) || now >= end_ns) && !runtime_draining(r->rt)) {
+            if (!link_draining(r->link)) link_stopping(r->link);
+            runtime_drain(r->rt);
+            give_up_ns = now + settings->stop_timeout_ns;
+        }
+        if (requests_force(r->requests)) {
+            runtime_abandon(r->rt, WEIR_E_CANCELLED,
+                            "stopped by force: what was not delivered is read again by the next "
+                            "run");
+        } else if (now >= give_up_ns) {
+            char text[200];
+            snprintf(text, sizeof text,
+                     "could not deliver what was read within stop_timeout (%lld s); the rest was "
+                     "not acknowledged and is read again by the next run",
+                     (long long)(settings->stop_timeout_ns / CLOCK_NS_PER_S));
+            runtime_abandon(r->rt, WEIR_E_TIMEOUT, text);
+            give_up_ns = INT64_MAX;
+        }
+        int64_t until = now + TICK_NS;
+        if (until > end_ns && !runtime_draining(r->rt)) until = end_ns;
+        if (until > give_up_ns) until = give_up_ns;
+        if (runtime_wait(r->rt, until)) return;
+        if (!r->job->quiet) status_line_tick();
+    }
+}
+
+static bool draining(void *opaque) {
+    return link_draining(opaque);
+}
+
+static weir_status run_pipeline(run *r, run_times *times, weir_error *err) {
+    const worker_job *job = r->job;
+    weir_status status = runtime_start(r->rt, err);
+    if (status == WEIR_OK && runtime_ready_ns(r->rt) != 0) {
+        if (runtime_restored_epoch(r->rt) > 0) {
+            atomic_store(&job->shared->own_state, true);
+            log_write(WEIR_LOG_INFO, NULL, "%.*s: restored; epoch %llu",
+                      STR_FMT(job->loaded->pipeline->name),
+                      (unsigned long long)runtime_restored_epoch(r->rt));
+        }
+        log_write(WEIR_LOG_DEBUG, NULL, "ready after %.1f ms",
+                  (double)(runtime_ready_ns(r->rt) - times->started_ns) / 1e6);
+        if (!job->quiet) status_line_start(r->rt, job->loaded->plan);
+        follow(r, job->for_ns > 0 ? clock_mono_ns(&clock_system) + job->for_ns : INT64_MAX);
+        if (!job->quiet) status_line_stop();
+        status = runtime_finish(r->rt, err);
+        if (status == WEIR_OK && !r->told_ready) link_ready(r->link);
+    }
+    return status;
+}
+
+int worker_main(void *opaque, worker_link *link, uint32_t attempt) {
+    const worker_job *job = opaque;
+    weir_error *err = error_new();
+    arena *memory = arena_new(1 << 20);
+    run_times times = {.started_ns = attempt == 0 ? job->started_ns : clock_mono_ns(&clock_system)};
+    run r = {.job = job, .link = link};
+    beginning begin = {0};
+    weir_status status = WEIR_OK;
+    store *state = open_store(job, memory, err);
+    if (state == NULL) status = error_status(err);
+    if (status == WEIR_OK) status = choose_beginning(job, state, attempt, &begin, err);
+    if (status == WEIR_OK) {
+        r.requests = requests_new(link, job->loaded->plan);
+        runtime_config config = {.plan = job->loaded->plan,
+                                 .plugins = job->loaded->plugins,
+                                 .once = job->once,
+                                 .interrupted = draining,
+                                 .interrupted_opaque = link,
+                                 .store = state,
+                                 .from = begin.from,
+                                 .fork = begin.fork,
+                                 .allow_non_restored = job->allow_non_restored,
+                                 .attempt = attempt,
+                                 .answer = requests_savepoint_done,
+                                 .answer_opaque = r.requests};
+        r.rt = r.requests != NULL ? runtime_new(&config, err) : NULL;
+        if (r.rt == NULL) status = error_status(err);
+    }
+    if (status == WEIR_OK) {
+        requests_attach(r.requests, r.rt);
+        status = link_start(link, runtime_wake(r.rt), err);
+        if (status == WEIR_OK) {
+            status = run_pipeline(&r, &times, err);
+            requests_end(r.requests, status == WEIR_OK);
+            link_stop(link);
+        }
+    }
+    times.ended_ns = clock_mono_ns(&clock_system);
+    uint64_t lost = r.rt != NULL ? runtime_lost(r.rt) : 0;
+    if (status == WEIR_OK && lost > 0) {
+        status = error_set(err, WEIR_E_DATA, WEIR_ERR_FATAL,
+                           "%llu prepared pieces could not be committed any more; the log names "
+                           "them",
+                           (unsigned long long)lost);
+    }
+    int exit_status = status == WEIR_OK ? EXIT_OK : tell_failure(job, link, lost, err);
+    const weir_error *failure = status != WEIR_OK ? err : NULL;
+    if (r.rt != NULL && job->json) {
+        summary_json(r.rt, job->loaded->plan, &times, failure);
+    } else if (r.rt != NULL) {
+        summary_print(r.rt, job->loaded->plan, &times, failure);
+    }
+    runtime_free(r.rt);
+    requests_free(r.requests);
+    checkpoint_free(begin.from);
+    store_close(state);
+    arena_free(memory);
+    error_free(err);
+    return exit_status;
+}

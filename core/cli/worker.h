@@ -1,0 +1,33 @@
+/*
+ * core/cli/worker.h - the life of one worker process: one pipeline from its state to its end.
+ */
+#ifndef WEIR_CLI_WORKER_H
+#define WEIR_CLI_WORKER_H
+
+#include <stdatomic.h>
+
+#include "cli/cli.h"
+#include "supervise/link.h"
+
+/* What outlives a worker; in memory that it shares with its supervisor. */
+typedef struct worker_shared {
+    /* State of this command's line of runs is durable: from here on restarts take the latest, and
+     * --from is forgotten. */
+    _Atomic bool own_state;
+} worker_shared;
+
+typedef struct worker_job {
+    const loaded *loaded;
+    const char *state_folder;
+    bool once, json, quiet; /* quiet: several pipelines share the terminal */
+    int64_t for_ns;         /* 0 = no end */
+    const char *from;       /* latest, none, a name or a path */
+    bool allow_non_restored;
+    int64_t started_ns; /* of the program */
+    worker_shared *shared;
+} worker_job;
+
+/* The worker's whole life; its exit status. `job` is a worker_job. */
+int worker_main(void *job, worker_link *link, uint32_t attempt);
+
+#endif
