@@ -228,7 +228,7 @@ void coordinator_begun(coordinator *c, state_part **captured, uint32_t count, we
                        const weir_error *err) {
     bool expected = c->phase == PHASE_BEGINNING;
     for (uint32_t i = 0; i < count; i++) {
-        if (expected && status == WEIR_OK) {
+        if (expected && status == WEIR_OK && !MUTATED(capture_dropped)) {
             take_parts(c, captured[i]);
         } else {
             part_free(captured[i]);

@@ -3,6 +3,7 @@
 #include <inttypes.h>
 #include <string.h>
 
+#include "base/limits.h"
 #include "base/mem.h"
 #include "checkpoint/mutation.h"
 #include "weir/sink.h"
@@ -142,7 +143,7 @@ sink_action sink_epochs_next(sink_epochs *s, bool idle, int64_t now_ns) {
 }
 
 void sink_epochs_forwarded(sink_epochs *s) {
-    if (s->step == STEP_FORWARD) s->step = STEP_FLUSH;
+    if (s->step == STEP_FORWARD) s->step = MUTATED(forward_before_drain) ? STEP_CUT : STEP_FLUSH;
 }
 
 void sink_epochs_flushed(sink_epochs *s, uint64_t epoch, weir_status status,
@@ -157,9 +158,13 @@ void sink_epochs_flushed(sink_epochs *s, uint64_t epoch, weir_status status,
 
 weir_status sink_epochs_add_committable(sink_epochs *s, weir_str bytes) {
     if (s->step != STEP_PREPARING || !s->config.two_phase) return WEIR_E_INVALID_STATE;
-    size_t size;
-    if (!mem_add(sizeof(entry), bytes.len, &size) || !reserve(&s->staged, 1)) return WEIR_E_NOMEM;
-    entry *e = mem_alloc(size);
+    /* Refused here and now: once prepared it would fail every acknowledgement from then on. */
+    if (bytes.len > LIMIT_COMMITTABLE_BYTES ||
+        s->pending.count + s->staged.count >= LIMIT_COMMITTABLES) {
+        return WEIR_E_TOO_LARGE;
+    }
+    if (!reserve(&s->staged, 1)) return WEIR_E_NOMEM;
+    entry *e = mem_alloc(sizeof *e + bytes.len);
     if (e == NULL) return WEIR_E_NOMEM;
     char *copy = (char *)(e + 1);
     if (bytes.len > 0) memcpy(copy, bytes.ptr, bytes.len);
@@ -245,8 +250,8 @@ static bool barrier_act(sink_epochs *s, bool idle, int64_t now_ns, sink_action *
     out->last = s->last;
     if (s->step == STEP_CUT) {
         out->act = SINK_CUT;
-        if (!idle) return false;
-        s->step = STEP_FORWARD;
+        if (!idle && !MUTATED(no_drain)) return false;
+        s->step = MUTATED(forward_before_drain) ? STEP_FLUSH : STEP_FORWARD;
     }
     switch (s->step) {
     case STEP_FORWARD:
@@ -341,7 +346,7 @@ static void begin(sink_epochs *s, uint64_t epoch, bool last) {
     s->epoch = epoch;
     s->last = last;
     s->waiting_epoch = 0;
-    s->step = STEP_CUT;
+    s->step = MUTATED(forward_before_drain) ? STEP_FORWARD : STEP_CUT;
 #ifdef WEIR_MUTATIONS
     forget_failed(s);
 #endif

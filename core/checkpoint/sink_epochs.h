@@ -73,14 +73,17 @@ sink_action sink_epochs_next(sink_epochs *s, bool idle, int64_t now_ns);
 void sink_epochs_forwarded(sink_epochs *s);
 /* flush returned an error, or flush_done(epoch) arrived. Earlier epochs are ignored. */
 void sink_epochs_flushed(sink_epochs *s, uint64_t epoch, weir_status status, const weir_error *err);
-/* Adds one committable to the epoch being prepared (from within PREPARE). Bytes are copied. */
+/* Adds one committable to the epoch being prepared (from within PREPARE). Bytes are copied.
+ * WEIR_E_NOMEM, TOO_LARGE at a limit of base/limits.h, INVALID_STATE outside of PREPARE. */
 weir_status sink_epochs_add_committable(sink_epochs *s, weir_str bytes);
 void sink_epochs_prepared(sink_epochs *s, weir_status status, const weir_error *err);
 
 /* The coordinator: everything up to `epoch` is durable. */
 void sink_epochs_commit(sink_epochs *s, uint64_t epoch);
 /* `verdicts` by committable (WEIR_VERDICT_*), or NULL with the error of the call as a whole: then
- * all are tried again. An unknown token is ignored. */
+ * all are tried again. An unknown token is ignored. Until then the committables stay where they are
+ * and no other commit begins, whatever the deadline says: a sink that never answers is the caller's
+ * to end. */
 void sink_epochs_verdicts(sink_epochs *s, uint64_t token, const uint32_t *verdicts, uint32_t count,
                           const weir_error *err, int64_t now_ns);
 /* Prepared and not decided. */

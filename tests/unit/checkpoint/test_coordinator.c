@@ -141,6 +141,9 @@ static state_part *split_part(const char *position) {
 static void begun(void) {
     state_part *captured = split_part("captured");
     captured->captured = true;
+    /* One that no task reads any more. */
+    state_split done = {.id = STR("1"), .position = STR("end"), .state = STATE_FINISHED};
+    assert_int_equal(part_add_split(captured, &done), WEIR_OK);
     coordinator_begun(c, &captured, 1, WEIR_OK, NULL);
 }
 
@@ -197,8 +200,9 @@ static void goes_its_way(void **state) {
     sink_acks(2, 1, "");
     step("persist 1 periodic +a +b");
     const state_node *in = checkpoint_node(last.checkpoint, STR("in"));
-    assert_int_equal(in->split_count, 1);
+    assert_int_equal(in->split_count, 2);
     assert_true(str_eq_z(in->splits[0].position, "read")); /* of the task, not of the trigger */
+    assert_int_equal(in->splits[1].state, STATE_FINISHED);
     step("nothing");
     now = 1030;
     persisted(WEIR_OK, "");
@@ -393,7 +397,7 @@ static void a_savepoint_is_sealed(void **state) {
     coordinator_committed(c, 2, 1, 0);
     step("done 1");
     step("seal 2 savepoint s"); /* without committables, under a number of its own */
-    assert_int_equal(checkpoint_node(last.checkpoint, STR("in"))->split_count, 1);
+    assert_int_equal(checkpoint_node(last.checkpoint, STR("in"))->split_count, 2);
     persisted(WEIR_OK, "");
     step("answer 7 = 2");
     step("nothing 1000");

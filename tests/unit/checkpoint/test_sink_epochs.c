@@ -10,6 +10,7 @@
 
 #include <cmocka.h>
 
+#include "base/limits.h"
 #include "base/mem.h"
 #include "base/str.h"
 #include "checkpoint/sink_epochs.h"
@@ -300,6 +301,23 @@ static void a_plain_sink_prepares_nothing(void **state) {
     next(true, 0, "committed 1");
 }
 
+static void what_is_too_large_is_refused_at_once(void **state) {
+    (void)state;
+    flushed(1);
+    char *large = mem_zalloc(LIMIT_COMMITTABLE_BYTES + 1);
+    assert_non_null(large);
+    assert_int_equal(sink_epochs_add_committable(s, str_make(large, LIMIT_COMMITTABLE_BYTES + 1)),
+                     WEIR_E_TOO_LARGE);
+    assert_int_equal(sink_epochs_add_committable(s, str_make(large, LIMIT_COMMITTABLE_BYTES)),
+                     WEIR_OK);
+    mem_free(large);
+    sink_epochs_prepared(s, WEIR_OK, NULL);
+    sink_action a = sink_epochs_next(s, true, 0);
+    assert_int_equal(a.act, SINK_ACK);
+    assert_int_equal(a.status, WEIR_OK);
+    part_free(a.part);
+}
+
 /* ---- commits ---- */
 
 static void commits_only_what_is_durable(void **state) {
@@ -466,6 +484,7 @@ int main(void) {
         cmocka_unit_test_setup_teardown(a_barrier_in_between_waits, setup, teardown),
         cmocka_unit_test_setup_teardown(records_are_counted_by_epoch, setup, teardown),
         cmocka_unit_test_setup_teardown(a_plain_sink_prepares_nothing, setup, teardown),
+        cmocka_unit_test_setup_teardown(what_is_too_large_is_refused_at_once, setup, teardown),
         cmocka_unit_test_setup_teardown(commits_only_what_is_durable, setup, teardown),
         cmocka_unit_test_setup_teardown(a_commit_is_tried_until_it_is_decided, setup, teardown),
         cmocka_unit_test_setup_teardown(commits_go_on_beside_a_barrier, setup, teardown),
