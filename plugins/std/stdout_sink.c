@@ -134,9 +134,9 @@ static uint64_t put(stdout_sink *self, struct iovec *iov, uint32_t count, int64_
 
 /* Writes what an earlier call had begun. */
 static int put_rest(stdout_sink *self, int64_t deadline_ns) {
+    if (self->rest == NULL) return 0;
     struct iovec iov = {self->rest + self->rest_at, (size_t)(self->rest_len - self->rest_at)};
     int code;
-    if (self->rest == NULL) return 0;
     self->rest_at += put(self, &iov, 1, deadline_ns, &code);
     if (self->rest_at == self->rest_len) {
         weir_free(self->ctx, self->rest);
