@@ -256,9 +256,17 @@ static bool recovers(const run *r, uint32_t n) {
     return r->config->nodes[n].recovers && !r->config->fork;
 }
 
-/* Waits after try number `tries` (from 0) failed with `status`; WEIR_OK = try again. */
+static bool may_pass(weir_status status, const weir_error *err) {
+    uint32_t flags = error_flags(err);
+    if ((flags & (WEIR_ERR_FATAL | WEIR_ERR_CONFIG)) != 0) return false;
+    return (flags & WEIR_ERR_RETRYABLE) != 0 || status == WEIR_E_TIMEOUT ||
+           status == WEIR_E_THROTTLED;
+}
+
+/* Waits after try number `tries` (from 0) failed with `status`, or, with WEIR_OK, decided too
+ * little; WEIR_OK = try again. */
 static weir_status again(const run *r, uint32_t tries, weir_status status) {
-    if (status != WEIR_OK && (error_flags(r->err) & WEIR_ERR_RETRYABLE) == 0) return status;
+    if (status != WEIR_OK && !may_pass(status, r->err)) return status;
     int64_t pause = PAUSE_BASE_NS;
     for (uint32_t i = 0; i < tries && pause < PAUSE_MAX_NS; i++) pause *= 2;
     return r->ops->wait(r->ops->self, pause < PAUSE_MAX_NS ? pause : PAUSE_MAX_NS, r->err);

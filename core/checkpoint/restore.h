@@ -27,14 +27,17 @@ typedef struct restore_node {
 
 typedef struct restore_ops {
     void *self;
-    /* Opens node `n` as COMMITTER. `saved` is its state in the checkpoint, NULL without one. */
+    /* Opens node `n` as COMMITTER. `saved` is its state in the checkpoint, NULL without one. After
+     * an error nothing is open and close is not called; it may be asked again. */
     weir_status (*open)(void *self, uint32_t n, const state_node *saved, weir_error *err);
-    /* Commits; a verdict for each (WEIR_VERDICT_*). Returns when all have one, or with an error
-     * after which all are tried again if it is RETRYABLE. */
+    /* Commits items of one epoch, epochs in order; a verdict for each (WEIR_VERDICT_*). Returns
+     * when all have one, or with an error after which all are tried again if it may pass:
+     * RETRYABLE, TIMEOUT, THROTTLED, and neither FATAL nor CONFIG. The same for open and recover.
+     */
     weir_status (*commit)(void *self, uint32_t n, const state_committable *const *items,
                           uint32_t count, uint32_t *verdicts, weir_error *err);
-    /* Aborts what an earlier run of this instance id left open. `kept`: what retained checkpoints
-     * and savepoints still refer to. */
+    /* Aborts what an earlier run of this instance id left open. `kept`: blobs of scope ITEM of
+     * `from` and of all retained checkpoints and savepoints, some of them more than once. */
     weir_status (*recover)(void *self, uint32_t n, const state_blob *const *kept, uint32_t count,
                            weir_error *err);
     void (*close)(void *self, uint32_t n);

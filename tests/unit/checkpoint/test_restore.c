@@ -25,9 +25,10 @@ static disk traced;
 static char story[4096];
 static checkpoint *from, *out;
 static const char *verdicts; /* of the commits to come, a letter each: D A L R; then D */
-static const char *faults;   /* of open, commit and recover, a letter each: . = OK, r = retryable,
-                                x = not; then OK */
-static uint32_t patience;    /* waits until the operator has enough */
+/* Of open, commit and recover, a letter each: . = OK, r = retryable, t = a timeout, x = neither, f
+ * = fatal; then OK. */
+static const char *faults;
+static uint32_t patience; /* waits until the operator has enough */
 static bool disk_full;
 
 static void tell(const char *format, ...) __attribute__((format(printf, 1, 2)));
@@ -79,7 +80,9 @@ static weir_status fault(const char *what, weir_error *e) {
     char f = *faults != '\0' ? *faults++ : '.';
     if (f == '.') return WEIR_OK;
     tell("%s fails", what);
-    return error_set(e, WEIR_E_IO, f == 'r' ? WEIR_ERR_RETRYABLE : 0, "no route");
+    if (f == 't') return error_set(e, WEIR_E_TIMEOUT, 0, "no answer");
+    uint32_t flags = f == 'r' ? WEIR_ERR_RETRYABLE : f == 'f' ? WEIR_ERR_FATAL : 0;
+    return error_set(e, WEIR_E_IO, flags, "no route");
 }
 
 static weir_status told_open(void *self, uint32_t n, const state_node *saved, weir_error *e) {
@@ -452,7 +455,7 @@ static void commits_until_it_is_decided(void **state) {
 static void waits_longer_and_longer(void **state) {
     (void)state;
     stored(make(CHECKPOINT_PERIODIC, 7, "", "", ""));
-    faults = "rrrrrrrrr.r";
+    faults = "rrtrrrrrr.t";
     restores("sync 7.weir; open fails; wait 100; open fails; wait 200; open fails; wait 400; "
              "open fails; wait 800; open fails; wait 1600; open fails; wait 3200; "
              "open fails; wait 6400; open fails; wait 10000; open fails; wait 10000; open out*3; "
@@ -471,6 +474,8 @@ static void stops_at_what_does_not_pass(void **state) {
         const char *story, *text;
     } cases[] = {
         {"x", "", 9, false, WEIR_E_IO, "sync 7.weir; open fails",
+         "restore of node \"out\": open: no route"},
+        {"f", "", 9, false, WEIR_E_IO, "sync 7.weir; open fails",
          "restore of node \"out\": open: no route"},
         {".r", "", 0, false, WEIR_E_CANCELLED, "sync 7.weir; open out*3; open fails; close out",
          "restore of node \"lake\": open: enough"},
