@@ -25,10 +25,14 @@ extern "C" {
 #define WEIR_ROLE_CONTROL 2u   /* source: enumerates and discovers splits */
 #define WEIR_ROLE_COMMITTER 3u /* two-phase sink: decides restored committables */
 
-/* A piece of restored state. */
-#define WEIR_SCOPE_SPLIT 1u     /* follows its split */
-#define WEIR_SCOPE_ITEM 2u      /* goes to exactly one instance */
-#define WEIR_SCOPE_BROADCAST 3u /* goes to every instance */
+/*
+ * A piece of state. Its scope says who gets it back after a restore, when the node may run with
+ * another parallelism: splits are assigned after `open`, so every instance is given the SPLIT blobs
+ * of all of them and uses those of the splits that it is then assigned.
+ */
+#define WEIR_SCOPE_SPLIT 1u     /* of one split; given to every instance of the node */
+#define WEIR_SCOPE_ITEM 2u      /* given to exactly one instance */
+#define WEIR_SCOPE_BROADCAST 3u /* given to every instance */
 typedef struct weir_blob {
     uint32_t struct_size;
     uint32_t scope;         /* WEIR_SCOPE_* */
@@ -64,7 +68,7 @@ typedef struct weir_open {
     uint64_t restored_epoch;     /* 0 = a fresh start */
     const char *const *meta_ptr; /* [meta_count] names, WEIR_META_* */
     const uint32_t *meta_len;
-    const weir_blob *const *blobs; /* [blob_count] restored state for this instance */
+    const weir_blob *const *blobs; /* [blob_count] restored, see the scopes */
     uint32_t blob_count;
     uint32_t reserved;
     int64_t deadline_ns; /* mono_ns */

@@ -31,7 +31,8 @@ typedef struct weir_write {
     uint32_t taken; /* out with WEIR_OK: records 0 .. taken - 1 are covered by the token */
     const weir_request *request;
     uint64_t token;      /* never reused while outstanding */
-    uint64_t epoch;      /* 1, 2, ...; every record of the request belongs to it */
+    uint64_t epoch;      /* 1, 2, ...; the first flush whose epoch is not below this one covers the
+                            records */
     int64_t deadline_ns; /* complete by then, else complete with WEIR_E_TIMEOUT */
     weir_error *error;   /* an error return leaves no token behind */
 } weir_write;
@@ -59,6 +60,12 @@ typedef struct weir_drive {
     weir_error *error;
 } weir_drive;
 
+/*
+ * Asks that everything taken up to an epoch be durable behind the sink, or ready to prepare, and
+ * say so with task/1's flush_done. A failure there that may pass (WEIR_ERR_RETRYABLE) means that
+ * the sink keeps what it took and can be asked again, with a later epoch. Any other failure ends
+ * the run, which then starts again from its last checkpoint.
+ */
 typedef struct weir_flush {
     uint32_t struct_size;
     uint32_t last;  /* 1: the final flush: complete files and uploads too */

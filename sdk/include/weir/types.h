@@ -29,8 +29,8 @@ extern "C" {
  * and are written as 9, 10, ... in `abi_minor`. The first release, 1.0, will be 1000, so that any
  * draft sorts before any release. */
 #define WEIR_ABI_MAJOR 1u
-#define WEIR_ABI_MINOR 9u
-#define WEIR_ABI_TEXT "0.9"
+#define WEIR_ABI_MINOR 10u
+#define WEIR_ABI_TEXT "0.10"
 
 /* A string or a run of bytes: not NUL-terminated, owned by whoever the context says. Frozen. */
 typedef struct weir_str {

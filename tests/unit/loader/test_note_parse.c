@@ -222,7 +222,8 @@ static void test_abi(void **state) {
     char json[1024];
     snprintf(json, sizeof json, "%s", SINK(""));
     strstr(json, "\"major\":1")[8] = '2';
-    expect(r, json, WEIR_E_INCOMPATIBLE, "major 2 (built with 0.9), this host has major 1 (0.9)");
+    expect(r, json, WEIR_E_INCOMPATIBLE,
+           "major 2 (built with 0.9), this host has major 1 (" WEIR_ABI_TEXT ")");
     snprintf(json, sizeof json, "%s", SINK(""));
     memcpy(strstr(json, "requires\":\"0.9"), "requires\":\"1.7", 14);
     expect(r, json, WEIR_E_INCOMPATIBLE,
