@@ -125,6 +125,17 @@ def status_kib(pid, field):
     return 0
 
 
+def children(pid):
+    """Process ids of the children of a process, whichever of its threads started them."""
+    found = []
+    for task in Path(f"/proc/{pid}/task").glob("*/children"):
+        try:
+            found += [int(child) for child in task.read_text().split()]
+        except OSError:
+            pass  # the thread has ended
+    return found
+
+
 def wait_idle(pid, seconds=60, quiet=0.6):
     """Waits until a process stands still: hardly any CPU time over `quiet` seconds."""
     ticks = os.sysconf("SC_CLK_TCK")

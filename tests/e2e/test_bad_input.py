@@ -15,7 +15,6 @@ from weir import CONFIG, FAILED, OK, PLUGINS, PROGRAM, lines_of, pipeline, summa
 
 SIMPLE = pipeline({"in": {"type": "generator", "shape": "sequence", "count": 10}},
                   {"out": {"type": "file", "path": "out.txt", "input": "in"}})
-NO_RESTART = {"restart": {"strategy": "none"}}
 
 
 class PluginCopy:
@@ -139,7 +138,7 @@ def test_a_wrong_digest_is_refused(weir):
 def test_input_that_is_not_there(weir):
     result = weir.run_pipeline(pipeline(
         {"in": {"type": "file", "path": "missing.txt"}},
-        {"out": {"type": "file", "path": "out.txt", "input": "in"}}, settings=NO_RESTART), "--once")
+        {"out": {"type": "file", "path": "out.txt", "input": "in"}}), "--once")
     assert result.status in (FAILED, CONFIG), result
     assert "missing.txt" in result.err, result
 
@@ -177,7 +176,7 @@ def test_input_that_may_not_be_read(weir):
         options = {"command": [for_others(weir)], "user": NOBODY}
     result = weir.run_pipeline(pipeline(
         {"in": {"type": "file", "path": "secret.txt"}},
-        {"out": {"type": "file", "path": "out.txt", "input": "in"}}, settings=NO_RESTART), "--once", **options)
+        {"out": {"type": "file", "path": "out.txt", "input": "in"}}), "--once", **options)
     assert result.status == CONFIG, result
     assert "secret.txt" in result.err and "ermission denied" in result.err, result
     assert not (weir.folder / "out.txt").exists()
@@ -200,7 +199,7 @@ def test_input_that_nobody_can_read(weir, kind, said):
         name = "in.txt/inner"
     result = weir.run_pipeline(pipeline(
         {"in": {"type": "file", "path": name}},
-        {"out": {"type": "file", "path": "out.txt", "input": "in"}}, settings=NO_RESTART), "--once")
+        {"out": {"type": "file", "path": "out.txt", "input": "in"}}), "--once")
     assert result.status == CONFIG, result
     assert "in.txt" in result.err and said in result.err, result
     assert not (weir.folder / "out.txt").exists()
@@ -211,7 +210,7 @@ def test_input_whose_reading_fails(weir):
     result = weir.run_pipeline(pipeline(
         {"in": {"type": "file", "path": "/proc/self/mem",
                 "retry": {"attempts": 2, "base": "1ms", "max": "2ms"}}},
-        {"out": {"type": "file", "path": "out.txt", "input": "in"}}, settings=NO_RESTART), "--once")
+        {"out": {"type": "file", "path": "out.txt", "input": "in"}}), "--once")
     assert result.status == FAILED, result
     assert "/proc/self/mem" in result.err and "nput/output error" in result.err, result
 
@@ -220,7 +219,7 @@ def test_a_folder_as_input(weir):
     (weir.folder / "folder").mkdir()
     result = weir.run_pipeline(pipeline(
         {"in": {"type": "file", "path": "folder"}},
-        {"out": {"type": "file", "path": "out.txt", "input": "in"}}, settings=NO_RESTART), "--once")
+        {"out": {"type": "file", "path": "out.txt", "input": "in"}}), "--once")
     assert result.status in (FAILED, CONFIG), result
     assert "folder" in result.err, result
 
@@ -256,7 +255,7 @@ def test_a_full_disk(weir):
     document = pipeline(
         {"in": {"type": "file", "path": "in.txt"}},
         {"out": {"type": "file", "path": f"{disk}/out.txt", "input": "in",
-                 "retry": {"attempts": 3, "base": "10ms", "max": "20ms"}}}, settings=NO_RESTART)
+                 "retry": {"attempts": 3, "base": "10ms", "max": "20ms"}}})
     result = weir.run_pipeline(document, "--once", command=tmpfs_command(disk, "1m", kept))
     assert result.status == FAILED, result
     assert "o space left" in result.err and "out.txt" in result.err, result
@@ -289,7 +288,7 @@ def test_a_device_that_is_always_full(weir, on_error):
     if on_error == "dead_letter":
         sinks["out"]["on_error"] = {"dead_letter": "bad"}
         sinks["bad"] = {"type": "file", "path": "bad.txt"}
-    result = weir.run_pipeline(pipeline({"in": {"type": "file", "path": "in.txt"}}, sinks, settings=NO_RESTART),
+    result = weir.run_pipeline(pipeline({"in": {"type": "file", "path": "in.txt"}}, sinks),
                                "--once", "--json")
     assert result.status == (FAILED if on_error == "fail" else OK), result
     assert "o space left" in result.err and "free space" in result.err, result
@@ -313,8 +312,7 @@ def test_files_that_may_not_grow(weir, roll):
     sink = {"type": "file", "path": "out/a.txt", "input": "in"}
     if roll:
         sink["roll"] = {"size": roll}
-    result = weir.run_pipeline(pipeline({"in": {"type": "file", "path": "in.txt"}}, {"out": sink},
-                                        settings=NO_RESTART), "--once", preexec_fn=limited)
+    result = weir.run_pipeline(pipeline({"in": {"type": "file", "path": "in.txt"}}, {"out": sink}), "--once", preexec_fn=limited)
     if roll:
         assert result.status == OK, result
         assert lines_of(weir.folder / "out") == lines and len(list((weir.folder / "out").iterdir())) == 4
@@ -346,7 +344,7 @@ def test_a_record_too_large_for_the_sink(weir, on_error):
     if on_error == "dead_letter":
         sink["on_error"] = {"dead_letter": "errors"}
         sinks["errors"] = {"type": "stdout", "format": "json"}
-    document = pipeline({"in": {"type": "file", "path": "in.txt"}}, sinks, settings=NO_RESTART)
+    document = pipeline({"in": {"type": "file", "path": "in.txt"}}, sinks)
     result = run_with(weir, copy, document)
     if on_error == "fail":
         assert result.status == FAILED, result
@@ -364,7 +362,7 @@ def test_standard_output_that_is_closed(weir):
     os.close(read_end)
     running = weir.start("run", "--once", weir.manifest(pipeline(
         {"in": {"type": "generator", "shape": "sequence", "count": 100000}},
-        {"out": {"type": "stdout", "input": "in"}}, settings=NO_RESTART)), stdout=write_end)
+        {"out": {"type": "stdout", "input": "in"}})), stdout=write_end)
     os.close(write_end)
     result = running.wait()
     assert result.status == FAILED and "standard output" in result.err, result

@@ -18,8 +18,8 @@ def routed(weir, users, path, on_error=None, **sinks):
     if on_error:
         out["on_error"] = on_error
     return weir.run_pipeline(pipeline(
-        {"in": {"type": "file", "path": "in.jsonl", "format": "json"}}, {"out": out, **sinks},
-        settings={"restart": {"strategy": "none"}}), "--once", "--json", "--from", "none")
+        {"in": {"type": "file", "path": "in.jsonl", "format": "json"}}, {"out": out, **sinks}),
+        "--once", "--json", "--from", "none")
 
 
 def numbers(folder):

@@ -171,7 +171,7 @@ def test_a_certificate_that_nobody_vouches_for_is_refused(weir, kinesis_local):
     stream = kinesis_local.create_stream(1)
     result = weir.run_pipeline(pipeline(
         {"in": source(kinesis_local.tls_endpoint, stream)}, {"out": {"type": "blackhole", "input": "in"}},
-        settings={"start_timeout": "5s", "restart": {"strategy": "none"}}), env=KEYS)
+        settings={"start_timeout": "5s"}), env=KEYS)
     assert result.status == FAILED and "certificate" in result.err.lower(), result
 
 

@@ -20,7 +20,7 @@ def manifest(endpoint, stream="s", settings=None, **more):
                 "start": "trim_horizon", "interval": "200ms",
                 "retry": {"base": "20ms", "max": "200ms"}, **more}},
         {"out": {"type": "file", "path": "out/lines.txt", "input": "in"}},
-        settings={"start_timeout": "5s", "restart": {"strategy": "none"}, **(settings or {})})
+        settings={"start_timeout": "5s", **(settings or {})})
 
 
 def fill(stub, count=400, shards=2):
@@ -131,7 +131,7 @@ def test_large_answers_stay_within_the_budget(weir, stub):
         {"out": {"type": "file", "path": "out/lines.txt", "input": "in"}},
         settings={"memory": "32MiB"})), env=KEYS)
     wait_bytes(weir.folder / "out", shards * records * (size + 1), 120, running)
-    peak = status_kib(running.pid, "VmHWM")
+    peak = status_kib(running.worker(), "VmHWM")
     result = running.stop()
     assert result.status == OK, result
     if not SANITIZED:

@@ -206,8 +206,7 @@ def mixed(weir, on_error, **more):
         source["on_error"] = on_error
     sinks = {"out": {"type": "file", "path": "out.jsonl", "input": "in",
                      "format": {"type": "json", "pass_through": "never"}}, **more}
-    return weir.run_pipeline(pipeline({"in": source}, sinks, settings={"restart": {"strategy": "none"}}),
-                             "--once", "--json")
+    return weir.run_pipeline(pipeline({"in": source}, sinks), "--once", "--json")
 
 
 @pytest.mark.parametrize("on_error", [None, "fail"])

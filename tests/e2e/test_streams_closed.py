@@ -67,8 +67,9 @@ def test_no_file_of_weir_takes_the_number_of_a_closed_stream(weir, streams, numb
                         {"out": {"type": "file", "path": "out.txt", "input": "in"}})
     running = weir.start("run", weir.manifest(document), command=closed(streams))
     wait_for(lambda: (weir.folder / ".out.txt").exists(), 30, "the sink writes")
-    for number in numbers:
-        assert os.readlink(f"/proc/{running.pid}/fd/{number}") == "/dev/null"
+    for pid in (running.pid, running.worker()):
+        for number in numbers:
+            assert os.readlink(f"/proc/{pid}/fd/{number}") == "/dev/null"
     result = running.stop()
     assert result.status == OK, result
     values = [int(x) for x in lines_of(weir.folder, "out.txt")]

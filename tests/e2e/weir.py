@@ -3,13 +3,14 @@
 import json
 import os
 import re
+import socket
 import subprocess
 import tempfile
 from pathlib import Path
 
 import yaml
 
-from processes import wait_for
+from processes import children, wait_for
 
 ROOT = Path(__file__).resolve().parents[2]
 BUILD = Path(os.environ.get("WEIR_BUILD", ROOT / "build" / "release")).resolve()
@@ -45,11 +46,52 @@ class Result:
 
 
 class Running:
-    """A weir that runs; stop() ends it as an operator would."""
+    """A weir that runs; stop() ends it as an operator would. `pid` is the supervisor's."""
 
-    def __init__(self, process, out_path, err_path):
+    def __init__(self, process, out_path, err_path, state):
         self.process, self.out_path, self.err_path = process, out_path, err_path
+        self.state = state
         self.pid = process.pid
+
+    def workers(self):
+        """Process ids of its workers, one a pipeline; none while they are restarted."""
+        return children(self.pid)
+
+    def worker(self, seconds=20):
+        """The id of its only worker, which is waited for."""
+        def one():
+            if not self.alive():
+                raise AssertionError(f"weir ended too early:\n{self.errors()[-8000:]}")
+            return self.workers()
+
+        [pid] = wait_for(one, seconds * SLOWNESS, "there is a worker")
+        return pid
+
+    def ask(self, seconds=60, name="test", **request):
+        """The answer of a pipeline's control socket to one request, such as do="status"."""
+        with socket.socket(socket.AF_UNIX) as control:
+            control.settimeout(seconds * SLOWNESS)
+            control.connect(str(self.state / name / "control.sock"))
+            control.sendall(json.dumps(request).encode() + b"\n")
+            with control.makefile("rb") as answer:
+                return json.loads(answer.readline())
+
+    def status(self, name="test"):
+        """What the control socket says, or {} as long as nobody answers there."""
+        try:
+            return self.ask(do="status", name=name)
+        except (OSError, ValueError):
+            return {}
+
+    def wait_status(self, condition, what, seconds=60, name="test"):
+        """The first status that fulfils condition(status)."""
+        def reached():
+            if not self.alive():
+                raise AssertionError(f"weir ended too early:\n{self.errors()[-8000:]}")
+            status = self.status(name)
+            return status if status and condition(status) else None
+
+        return wait_for(reached, seconds * SLOWNESS, what)
 
     def errors(self):
         return self.err_path.read_text(errors="replace")
@@ -104,7 +146,7 @@ class Weir:
                 stdin=stdin, stdout=stdout, stderr=err, cwd=cwd or self.folder, user=user, **options)
             if out_path:
                 stdout.close()
-        running = Running(process, out_path, err_path)
+        running = Running(process, out_path, err_path, self.state)
         self.started.append(running)
         return running
 
@@ -122,8 +164,9 @@ class Weir:
 
 
 def pipeline(sources, sinks, transforms=None, **top):
-    """A manifest as a dict; the state of a run that failed is not taken up again by default."""
-    document = {"weir": 1, "name": top.pop("name", "test"), **top, "sources": sources}
+    """A manifest as a dict. A failure ends the run unless its settings say how to restart."""
+    settings = {"restart": {"strategy": "none"}, **top.pop("settings", {})}
+    document = {"weir": 1, "name": top.pop("name", "test"), **top, "settings": settings, "sources": sources}
     if transforms:
         document["transforms"] = transforms
     document["sinks"] = sinks
