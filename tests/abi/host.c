@@ -19,6 +19,7 @@
 
 #include "base/str.h"
 #include "loader/loader.h"
+#include "loader/version.h"
 #include "observed.h"
 
 #define CHECK(e)                                                                                   \
@@ -63,7 +64,8 @@ static uint64_t host_slot(uint64_t value) {
     memset(&name, 0, sizeof name);                                                                 \
     memcpy(&name, theirs, (theirs)->struct_size < sizeof name ? (theirs)->struct_size : sizeof name)
 
-static bool plugin_is_next; /* the plugin was built with the next minor's headers */
+static uint32_t plugin_minor; /* of the headers the plugin was built with */
+static bool plugin_is_next;   /* these are the synthetic next minor's */
 
 /* What the plugin put into the members of the next minor, as far as both sides know them. */
 #ifdef NEXT
@@ -210,6 +212,9 @@ static void open_instance(weir_status (*open)(void *, weir_open *), void *self) 
     limits->request_records = 500;
     args->role = WEIR_ROLE_TASK;
     args->limits = limits;
+#if WEIR_ABI_MINOR >= 10
+    args->run_id = STR(RUN_ID);
+#endif
     CHECK(open(self, args) == WEIR_OK);
     CHECK(limits->request_records == 50);
     grown_calls += 2;
@@ -375,7 +380,10 @@ int main(int argc, char **argv) {
         return 1;
     }
     const note *n = plugin_ref_note(registry_plugin(r, 0));
-    plugin_is_next = !str_eq_z(n->abi_built_with, OLD_TEXT);
+    uint32_t next_minor = 0;
+    CHECK(version_abi_minor(n->abi_built_with, &plugin_minor));
+    CHECK(version_abi_minor(STR(NEXT_TEXT), &next_minor));
+    plugin_is_next = plugin_minor == next_minor;
     run_source(r);
     run_sink(r);
     run_serde(r);
@@ -392,6 +400,10 @@ int main(int argc, char **argv) {
     CHECK(seen.field_sum == (both ? (uint64_t)NEXT_FIELD_OF_HOST * grown_calls : 0));
     CHECK(seen.slot_sum == (both ? (uint64_t)2 * grown_calls : 0));
     CHECK(seen.host_grown == (both ? 5u : 0u));
+    /* What a real version added: 0.10 the id of the run. One open of each kind. */
+    bool both_10 = WEIR_ABI_MINOR >= 10 && plugin_minor >= 10;
+    CHECK(seen.plugin_minor == plugin_minor);
+    CHECK(seen.run_ids == (both_10 ? 4u : 0u));
     printf("plugin of ABI %.*s on a host of ABI %s: %u calls\n", STR_FMT(n->abi_built_with),
            WEIR_ABI_TEXT, seen.calls);
     registry_free(r);

@@ -2,11 +2,14 @@
 """Sizes and offsets of every struct of the plugin ABI.
 
     layout.py probe INCLUDE_DIR          C source of a program that prints them, on stdout
-    layout.py complete INCLUDE_DIR FILE  fails unless FILE lists exactly the structs and fields there
-    layout.py same FROZEN_DIR DIR        fails if the headers differ in more than comments and layout
+    layout.py complete VERSION_DIR       fails unless its list has exactly the structs and fields of
+                                         its headers, and these say that they are of that version
+    layout.py same VERSION_DIR DIR       fails if its headers and those of DIR differ in more than
+                                         comments and layout
 
-FILE (0.9/layout.def) is what the probe printed when the version was frozen. It is C: a list of the
-macros STRUCT(name, size) and FIELD(struct, field, offset, size), which test_layout.c asserts.
+A VERSION_DIR (0.9) holds the frozen headers, include/weir, and layout.def: what the probe printed
+when the version was frozen. That is C: a list of the macros STRUCT(name, size) and
+FIELD(struct, field, offset, size), which test_layout.c asserts.
 """
 
 import difflib
@@ -61,7 +64,14 @@ def probe(include_dir):
     print("    return 0;\n}")
 
 
-def complete(include_dir, golden):
+def complete(version_dir):
+    include_dir = os.path.join(version_dir, "include")
+    golden = os.path.join(version_dir, "layout.def")
+    version = os.path.basename(os.path.normpath(version_dir))
+    with open(os.path.join(include_dir, "weir", "types.h"), encoding="utf-8") as file:
+        text = re.search(r'#define WEIR_ABI_TEXT "([^"]+)"', file.read()).group(1)
+    if text != version:
+        sys.exit(f"the headers in {version_dir} say that they are of version {text}")
     here = [(name, field) for name, fields in structs(include_dir).items()
             for field in [None] + fields]
     with open(golden, encoding="utf-8") as file:
@@ -90,7 +100,10 @@ def tokens(include_dir, name):
     return [part.strip() + "\n" for part in re.split(r"(?<=[;{}\n])", text) if part.strip()]
 
 
-def same(frozen, current):
+def same(version_dir, current):
+    if not os.path.isdir(version_dir):
+        sys.exit(f"today's version has no {version_dir}: freeze it as README.md says")
+    frozen = os.path.join(version_dir, "include")
     difference = []
     for name in HEADERS:
         difference += difflib.unified_diff(tokens(frozen, name), tokens(current, name),
@@ -104,8 +117,8 @@ def same(frozen, current):
 if __name__ == "__main__":
     if sys.argv[1:2] == ["probe"] and len(sys.argv) == 3:
         probe(sys.argv[2])
-    elif sys.argv[1:2] == ["complete"] and len(sys.argv) == 4:
-        complete(sys.argv[2], sys.argv[3])
+    elif sys.argv[1:2] == ["complete"] and len(sys.argv) == 3:
+        complete(sys.argv[2])
     elif sys.argv[1:2] == ["same"] and len(sys.argv) == 4:
         same(sys.argv[2], sys.argv[3])
     else:

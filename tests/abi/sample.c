@@ -108,6 +108,12 @@ static void destroy(void *self) {
 static weir_status open_instance(void *self, weir_open *args) {
     (void)self;
     SEE(weir_open, args);
+#if WEIR_ABI_MINOR >= 10
+    if (WEIR_HAS(weir_open, args, run_id) && args->run_id.len == sizeof RUN_ID - 1 &&
+        memcmp(args->run_id.ptr, RUN_ID, args->run_id.len) == 0) {
+        seen.run_ids++;
+    }
+#endif
     if (args->limits != NULL) {
         SEE(weir_limits, args->limits);
         args->limits->request_records = 50; /* narrows what the host offered */

@@ -1,8 +1,8 @@
 /*
  * Golden sizes and offsets: what a frozen version of the ABI laid out stays where it is, in the
  * headers of that version and in today's. Compile-time: a difference is an error that names the
- * field. LAYOUT is the golden file; EXACT is set when the headers are of that very version, so that
- * sizes must be equal too and not only large enough.
+ * field. LAYOUT is the golden file of VERSION; EXACT is set when the headers are of that very
+ * version, so that sizes must be equal too and not only large enough.
  */
 #include <stddef.h>
 #include <stdio.h>
@@ -31,6 +31,6 @@ int main(void) {
 #define STRUCT(type, size) lines++;
 #define FIELD(type, field, offset, size) lines++;
 #include LAYOUT
-    printf("%u sizes and offsets of ABI %s hold\n", lines, WEIR_ABI_TEXT);
+    printf("%u sizes and offsets of ABI %s hold in headers of %s\n", lines, VERSION, WEIR_ABI_TEXT);
     return lines == 0;
 }
