@@ -69,15 +69,15 @@ void crash_name_object(const char *path, const char *plugin) {
 /* ---- installation ---- */
 
 weir_status crash_install(const char *folder, const char *pipeline, weir_error *err) {
-    weir_status status = os_make_dirs(folder, 0700, err);
+    weir_status status = folder != NULL ? os_make_dirs(folder, 0700, err) : WEIR_OK;
     if (status != WEIR_OK) return status;
     crash_thread(pipeline);
     if (CRASH_SANITIZED) return WEIR_OK;
-    snprintf(crash_known.folder, sizeof crash_known.folder, "%s", folder);
+    snprintf(crash_known.folder, sizeof crash_known.folder, "%s", folder != NULL ? folder : "");
     snprintf(crash_known.pipeline, sizeof crash_known.pipeline, "%s", pipeline);
     crash_known.pid = getpid();
     crash_known.supervisor = getppid();
-    remove_old_reports(folder);
+    if (folder != NULL) remove_old_reports(folder);
     /* The first call loads the unwinder's library and allocates: here, not in a handler. */
     void *frames[4];
     (void)backtrace(frames, 4);

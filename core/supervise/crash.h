@@ -21,7 +21,8 @@
 /* One loaded plugin, so that an address has a name; copied, at most a few hundred. Before or after
  * crash_install, but after the plugin was loaded and before its threads run. [control] */
 void crash_name_object(const char *path, const char *plugin);
-/* `folder` is where reports go; it is made if need be. Also names the calling thread. [control] */
+/* `folder` is where reports go; it is made if need be; NULL: standard error only. Also names the
+ * calling thread. [control] */
 weir_status crash_install(const char *folder, const char *pipeline, weir_error *err);
 /* Gives the calling thread its alternate stack and its name in reports ("clicks/kinesis[0]").
  * Without the memory for a stack it has the name only. [any] */

@@ -111,6 +111,7 @@ static void path_time(path_text *p, int64_t seconds) {
 
 static void open_report(void) {
     static path_text path; /* one report a process */
+    if (crash_known.folder[0] == '\0') return;
     struct timespec now;
     clock_gettime(CLOCK_REALTIME, &now);
     path_add(&path, crash_known.folder, strlen(crash_known.folder));

@@ -301,6 +301,7 @@ static void after_failure(keeper *k, int raw_status, int64_t now) {
     int status = raw_status == STATUS_CONFIG ? STATUS_CONFIG : STATUS_FAILED;
     int64_t delay = 0, ran = k->ready ? now - k->ready_ns : 0;
     const char *why_end = NULL;
+    uint32_t level = WEIR_LOG_ERROR;
     if (k->super->killing || k->stopping) {
         why_end = "";
     } else if (k->end_at_once) {
@@ -310,15 +311,17 @@ static void after_failure(keeper *k, int raw_status, int64_t now) {
         why_end = "data is lost: not restarted by itself";
         status = STATUS_FAILED;
     } else if (k->outcome == WORKER_CONFIG && !k->ever_ran) {
-        why_end = "it never ran, and a restart mends nothing: not restarted";
+        why_end = "not restarted: it never ran, and a restart mends nothing";
+        level = WEIR_LOG_DEBUG; /* the worker's own message says all there is to say */
     } else if (!restart_next(&k->count, &k->spec->restart, ran, &delay)) {
         why_end = k->spec->restart.strategy == RESTART_NONE
                       ? "not restarted (restart strategy none)"
                       : "not restarted: restart.attempts are used up";
+        if (k->spec->restart.strategy == RESTART_NONE) level = WEIR_LOG_INFO;
     }
     if (why_end != NULL) {
         if (why_end[0] != '\0') {
-            event_say(&k->events, WEIR_LOG_ERROR, "ended", 0, "%s", why_end);
+            event_say(&k->events, level, "ended", 0, "%s", why_end);
         }
         end(k, status);
         return;

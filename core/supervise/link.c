@@ -82,10 +82,8 @@ void link_free(worker_link *l) {
 weir_status link_start(worker_link *l, wake *w, weir_error *err) {
     if (l == NULL) return WEIR_OK;
     WEIR_ASSERT(!l->started);
-    if (l->state_folder != NULL) {
-        weir_status status = crash_install(l->state_folder, l->pipeline, err);
-        if (status != WEIR_OK) return status;
-    }
+    weir_status status = crash_install(l->state_folder, l->pipeline, err);
+    if (status != WEIR_OK) return status;
     l->wake = w;
     /* Signals are for other threads: whatever handlers a plugin's library has, none runs here. */
     sigset_t all, before;

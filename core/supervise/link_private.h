@@ -18,7 +18,7 @@
 typedef struct link_setup {
     int fd; /* the worker's end, blocking; the link owns it from now on */
     const char *pipeline;
-    const char *state_folder; /* for crash reports; NULL: none are written */
+    const char *state_folder; /* for crash reports; NULL: standard error only */
     link_history history;     /* last_error must outlive the link */
 } link_setup;
 

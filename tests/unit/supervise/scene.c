@@ -83,6 +83,13 @@ void scene_end(scene *s) {
     }
     close(s->said_in);
     if (s->said_out >= 0) close(s->said_out);
+    /* A sanitizer speaks where an exit status that is not 0 was expected anyway. */
+    buf log;
+    buf_init(&log, 16 << 20);
+    if (os_read_file(s->err_file, 16 << 20, &log, NULL) == WEIR_OK && log.data != NULL &&
+        strstr(log.data, "Sanitizer") != NULL)
+        fail_msg("%s", log.data);
+    buf_free(&log);
     static const char *const places[] = {"a", "."};
     for (size_t i = 0; i < sizeof places / sizeof *places; i++) {
         char path[512];

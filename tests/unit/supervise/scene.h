@@ -25,7 +25,7 @@
 
 typedef struct scene {
     char dir[64];      /* the state; pipelines have folders below it */
-    char a_dir[96];    /* folder of the first pipeline */
+    char a_dir[80];    /* folder of the first pipeline */
     char err_file[96]; /* standard error of the supervisor and its workers */
     int said_in, said_out;
     supervised pipes[2];

@@ -6,6 +6,9 @@
 #include <signal.h>
 #include <stdio.h>
 #include <string.h>
+#include <sys/socket.h>
+#include <sys/stat.h>
+#include <sys/un.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
@@ -163,6 +166,61 @@ static void test_a_worker_that_dies_or_hangs_leaves_no_asker_waiting(void **stat
     scene_end(&s);
 }
 
+static int work_waits(void *opaque, worker_link *link, uint32_t attempt) {
+    (void)attempt;
+    begin(link);
+    link_ready(link);
+    scene_say(opaque, "waits");
+    scene_await_drain(link, &waker);
+    return 0;
+}
+
+static unsigned sockets(void) {
+    unsigned count = 0;
+    for (int fd = 0; fd < 256; fd++) {
+        struct stat st;
+        if (fstat(fd, &st) == 0 && S_ISSOCK(st.st_mode)) count++;
+    }
+    return count;
+}
+
+static int work_counts_sockets(void *opaque, worker_link *link, uint32_t attempt) {
+    scene *s = opaque;
+    unsigned count = sockets(); /* its link, and what the test program began with */
+    begin(link);
+    link_ready(link);
+    scene_say(s, "sockets %u", count - (unsigned)s->mode);
+    if (attempt == 1) return 0;
+    link_request_free(scene_await_request(link, &waker));
+    return 1;
+}
+
+static void test_a_worker_holds_no_socket_of_the_supervisors(void **state) {
+    (void)state;
+    scene s;
+    buf out;
+    buf_init(&out, 1 << 20);
+    scene_begin(&s, work_counts_sockets);
+    s.mode = (int)sockets();
+    scene_add(&s, work_waits); /* another one's link and socket */
+    scene_start(&s);
+    char line[64];
+    while (scene_hear(&s, line, sizeof line) && strcmp(line, "sockets 1") != 0)
+        assert_string_equal(line, "waits");
+    struct sockaddr_un address = {.sun_family = AF_UNIX};
+    snprintf(address.sun_path, sizeof address.sun_path, "%s/control.sock", s.a_dir);
+    int idle = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0); /* a client across the restart */
+    assert_int_equal(connect(idle, (struct sockaddr *)&address, sizeof address), 0);
+    ask(&s, "{\"do\":\"x\"}", &out);
+    while (scene_hear(&s, line, sizeof line) && strcmp(line, "sockets 1") != 0)
+        assert_string_equal(line, "waits");
+    kill(s.supervisor, SIGTERM);
+    assert_int_equal(scene_wait(&s), 0);
+    close(idle);
+    buf_free(&out);
+    scene_end(&s);
+}
+
 /* ---- without one ---- */
 
 static int work_starts_slowly(void *opaque, worker_link *link, uint32_t attempt) {
@@ -311,6 +369,7 @@ int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_requests_reach_the_worker),
         cmocka_unit_test(test_a_worker_that_dies_or_hangs_leaves_no_asker_waiting),
+        cmocka_unit_test(test_a_worker_holds_no_socket_of_the_supervisors),
         cmocka_unit_test(test_the_supervisor_answers_for_a_starting_worker),
         cmocka_unit_test(test_the_supervisor_answers_while_it_waits_for_a_restart),
         cmocka_unit_test(test_a_pipeline_runs_once),
