@@ -24,7 +24,7 @@ typedef struct command {
     int (*run)(int argc, char **argv);
 } command;
 
-extern const command command_run, command_check, command_plan, command_plugins;
+extern const command command_run, command_check, command_plan, command_plugins, command_state;
 
 /* ---- args.c: options may stand anywhere on the line ---- */
 

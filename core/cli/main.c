@@ -39,7 +39,8 @@ static const command command_version = {
     show_version};
 
 static const command *const commands[] = {&command_run,     &command_check, &command_plan,
-                                          &command_plugins, &command_help,  &command_version};
+                                          &command_plugins, &command_state, &command_help,
+                                          &command_version};
 #define COMMANDS (sizeof commands / sizeof commands[0])
 
 static void help(FILE *out) {
