@@ -1,62 +1,24 @@
 /*
- * The sink `file`. Nothing is gathered here: each request goes to the page cache with as few
- * writev calls as it takes, so that a reader sees records at once; a flush makes them durable.
+ * The sink `file`: writing. Nothing is gathered here: each request goes to the page cache with as
+ * few writev calls as it takes; a flush makes it durable. What a checkpoint asks for is in
+ * file_epochs.c.
  */
-#include <stdatomic.h>
+#include "file_sink.h"
+
 #include <stdio.h>
 #include <time.h>
 
-#include "path_rule.h"
-#include "std.h"
-#include "target.h"
 #include "weir/framing.h"
 
-#define BUCKETS 1024u
-/* Files under way, open or not; beyond it the least recently used one is completed. */
-#define TARGETS_MAX 16384u
 #define OPEN_DEFAULT 256u
 /* One writev: what a failure may cut off and a retry writes again. */
 #define CHUNK_BYTES (1024u * 1024u)
-#define IOV_MAX_CHUNK 256u
 #define STAGING_BYTES 65536u
-/* Kinds of failure of single records in one request. */
-#define ERRORS_MAX 16u
-
-typedef struct file_sink {
-    weir_ctx *ctx;
-    target_rules rules;
-    path_rule rule;
-    weir_str option; /* the path as the manifest has it */
-    uint64_t roll_size;
-    int64_t roll_age_ns;
-    int64_t roll_idle_ns;
-    uint32_t open_max;
-    uint32_t open_count;
-    uint32_t target_count;
-    target *buckets[BUCKETS];
-    target *newest;
-    target *oldest;
-    int64_t check_ns;     /* when the next file may be due for completion; INT64_MAX = none */
-    weir_error *deferred; /* a completion failed after its records were accepted */
-    weir_status deferred_status;
-    char *staging;
-    struct iovec iov[IOV_MAX_CHUNK];
-    /* Failures of the request under way. */
-    uint32_t *failed_index;
-    weir_status *failed_status;
-    uint32_t *failed_error;
-    uint32_t failed_count;
-    uint32_t failed_capacity;
-    weir_error *errors[ERRORS_MAX];
-    const char *error_kind[ERRORS_MAX]; /* static texts: what errors[i] is about */
-    uint32_t error_count;
-    atomic_bool cancelled;
-} file_sink;
+/* Until the next try of something that failed and will be reported by a flush. */
+#define RESUME_AGAIN_NS INT64_C(1000000000)
 
 static weir_status write_rows(file_sink *self, const weir_write *args, weir_error *system_error,
                               uint32_t *stopped);
-static target *lookup(file_sink *self, weir_str path, weir_error *error);
-static weir_status complete(file_sink *self, target *t, weir_error *error);
 static void drop(file_sink *self, target *t);
 static void close_descriptor(file_sink *self, target *t);
 
@@ -66,14 +28,37 @@ static weir_status sink_create(weir_create *args) {
     self->ctx = args->ctx;
     self->check_ns = INT64_MAX;
     atomic_init(&self->cancelled, false);
+    atomic_init(&self->two_phase, false);
+    self->rules.folders.fd = -1;
     args->self = self;
     return WEIR_OK;
 }
 
+/* Back to what create made; files stay as they are. */
+static void reset(file_sink *self) {
+    bool clean = self->rules.waiting == NULL && self->item_next == self->item_count;
+    for (const target *t = self->oldest; t != NULL && clean; t = t->newer) {
+        clean = t->pending == NULL;
+    }
+    while (self->oldest != NULL) drop(self, self->oldest);
+    while (self->rules.waiting != NULL) sealed_drop(&self->rules, self->rules.waiting);
+    folders_close(&self->rules.folders, clean);
+    for (uint32_t i = 0; i < self->item_count; i++) weir_free(self->ctx, self->items[i].bytes);
+    weir_free(self->ctx, self->items);
+    weir_free(self->ctx, self->run);
+    weir_free(self->ctx, self->node);
+    self->items = NULL;
+    self->item_count = self->item_next = 0;
+    self->run = self->node = NULL;
+    self->sealed_open = 0;
+    self->prepares = 0;
+    self->flushed_last = false;
+    self->check_ns = INT64_MAX;
+}
+
 static void sink_destroy(void *opaque) {
     file_sink *self = opaque;
-    while (self->oldest != NULL) drop(self, self->oldest);
-    weir_error_free(self->ctx, self->deferred);
+    reset(self);
     weir_free(self->ctx, self->staging);
     weir_free(self->ctx, self->failed_index);
     weir_free(self->ctx, self->failed_status);
@@ -91,17 +76,20 @@ static weir_status sink_open(void *opaque, weir_open *args) {
     struct tm tm;
     weir_status status = std_format_get(ctx, WEIR_FRAMING_LINES, &format, args->error);
     if (status != WEIR_OK) return status;
+    reset(self);
     self->option = weir_opt_str(ctx, "path");
     path_rule_init(&self->rule, self->option);
     self->roll_size = (uint64_t)weir_opt_i64(ctx, "roll.size");
     self->roll_age_ns = weir_opt_i64(ctx, "roll.age");
     self->roll_idle_ns = weir_opt_i64(ctx, "roll.idle");
     self->open_max = open_max > 0 ? (uint32_t)open_max : OPEN_DEFAULT;
+    memset(&self->rules, 0, sizeof self->rules);
+    self->rules.folders.fd = -1;
     self->rules.ctx = ctx;
+    self->rules.fs = pending_fs_system(ctx);
     self->rules.framing = format.framing;
     self->rules.of_records = self->rule.of_records;
     self->rules.literal = (size_t)self->rule.literal_len;
-    self->rules.instance = args->instance;
     self->rules.parallelism = args->parallelism;
     self->rules.numbered = self->roll_size > 0 || self->roll_age_ns > 0 || self->roll_idle_ns > 0;
     self->rules.suffix = format.suffix.len < 64 ? format.suffix : (weir_str){"", 0};
@@ -110,7 +98,7 @@ static weir_status sink_open(void *opaque, weir_open *args) {
         snprintf(self->rules.stamp + 15, 6, "%03dZ", (int)(now_us / 1000 % 1000));
     }
     if (self->staging == NULL) self->staging = weir_alloc(ctx, STAGING_BYTES);
-    return self->staging != NULL ? WEIR_OK : WEIR_E_NOMEM;
+    return self->staging != NULL ? file_sink_open_epochs(self, args) : WEIR_E_NOMEM;
 }
 
 /* ---- failures of single records ---- */
@@ -144,7 +132,7 @@ static uint32_t error_of_kind(file_sink *self, weir_status status, const char *k
     for (uint32_t i = 0; i < self->error_count; i++) {
         if (self->error_kind[i] == kind) return i;
     }
-    if (self->error_count == ERRORS_MAX) return UINT32_MAX;
+    if (self->error_count == FILE_SINK_ERRORS_MAX) return UINT32_MAX;
     self->errors[self->error_count] = weir_error_new(self->ctx);
     if (self->errors[self->error_count] == NULL) return UINT32_MAX;
     weir_fail(self->ctx, self->errors[self->error_count], status, WEIR_ERR_PER_RECORD, "%s", kind);
@@ -177,14 +165,20 @@ static weir_status sink_write(void *opaque, weir_write *args) {
     }
     self->failed_count = 0;
     self->error_count = 0;
-    status = write_rows(self, args, system_error, &stopped);
+    self->flushed_last = false;
+    status = file_sink_resume(self, system_error);
+    if (status != WEIR_OK) {
+        stopped = 0;
+    } else {
+        status = write_rows(self, args, system_error, &stopped);
+    }
     if (status != WEIR_OK && stopped == 0) {
         result.status = status; /* nothing was written at all */
         result.error = system_error;
         self->failed_count = 0;
     } else {
         uint32_t error = UINT32_MAX;
-        if (status != WEIR_OK && self->error_count < ERRORS_MAX) {
+        if (status != WEIR_OK && self->error_count < FILE_SINK_ERRORS_MAX) {
             error = self->error_count++;
             self->errors[error] = system_error;
         }
@@ -228,18 +222,6 @@ static uint32_t run_end(const weir_column *column, uint32_t row, uint32_t count)
     return row;
 }
 
-/* Completes a file whose records have been accepted already: a failure is the epoch's. */
-static void complete_late(file_sink *self, target *t) {
-    weir_error *error = self->deferred != NULL ? NULL : weir_error_new(self->ctx);
-    weir_status status = complete(self, t, error);
-    if (status == WEIR_OK) {
-        weir_error_free(self->ctx, error);
-    } else if (self->deferred_status == WEIR_OK) {
-        self->deferred = error;
-        self->deferred_status = status;
-    }
-}
-
 /* Rows [row, end) into one target; `*done` is the first row that was not written. */
 static weir_status write_run(file_sink *self, target *t, const weir_write *args, uint32_t row,
                              uint32_t end, uint32_t *done, weir_error *error) {
@@ -248,9 +230,10 @@ static weir_status write_run(file_sink *self, target *t, const weir_write *args,
     while (row < end && status == WEIR_OK) {
         weir_gather g = {0};
         bool was_closed = t->fd < 0;
+        uint32_t first = row;
         g.rows = args->request->rows;
         g.iov = self->iov;
-        g.iov_max = IOV_MAX_CHUNK;
+        g.iov_max = FILE_SINK_IOV_MAX;
         g.staging = self->staging;
         g.staging_size = STAGING_BYTES;
         g.framing = self->rules.framing;
@@ -267,22 +250,20 @@ static weir_status write_run(file_sink *self, target *t, const weir_write *args,
         status = target_ready(&self->rules, t, error);
         if (status != WEIR_OK) break;
         if (was_closed) {
-            int64_t due = INT64_MAX;
+            t->last_ns = now;
             self->open_count++;
-            if (self->roll_age_ns > 0) due = t->first_ns + self->roll_age_ns;
-            if (self->roll_idle_ns > 0 && now + self->roll_idle_ns < due) {
-                due = now + self->roll_idle_ns;
-            }
-            if (due < self->check_ns) self->check_ns = due;
+            file_sink_check_at(self, t);
         }
         status = target_write(&self->rules, t, self->iov, g.iov_count, g.bytes, args->deadline_ns,
                               error);
-        if (t->fd < 0) self->open_count--; /* given up: see target_write */
+        if (t->fd < 0) self->open_count--; /* a device was given up: see target_write */
         if (status != WEIR_OK) break;
         t->last_ns = now;
         row = g.row;
+        t->records += row - first;
         if (self->roll_size > 0 && t->size >= self->roll_size && !t->direct) {
-            complete_late(self, t);
+            /* Its records are accepted. What goes wrong here is tried again by the flush. */
+            (void)file_sink_seal(self, t, NULL);
         }
     }
     *done = row;
@@ -318,10 +299,10 @@ static weir_status write_rows(file_sink *self, const weir_write *args, weir_erro
             for (; row < end; row++) fail_row(self, row, WEIR_E_DATA, wrong);
             continue;
         }
-        t = lookup(self, path, system_error);
-        if (t == NULL) {
+        status = file_sink_lookup(self, path, &t, system_error);
+        if (status != WEIR_OK) {
             *stopped = row;
-            return WEIR_E_NOMEM;
+            return status;
         }
         status = write_run(self, t, args, row, end, stopped, system_error);
         row = *stopped;
@@ -353,33 +334,32 @@ static void link_newest(file_sink *self, target *t) {
     if (self->oldest == NULL) self->oldest = t;
 }
 
-/* The target of a path, made if needed, now the most recently used one. Keeps the number of
- * descriptors below the limit, one of them for this target. */
-static target *lookup(file_sink *self, weir_str path, weir_error *error) {
+weir_status file_sink_lookup(file_sink *self, weir_str path, target **out, weir_error *error) {
     uint64_t hash = UINT64_C(0xcbf29ce484222325);
     target *t = self->newest;
     if (t == NULL || t->key_len != path.len || memcmp(t->key, path.ptr, t->key_len) != 0) {
         for (uint64_t i = 0; i < path.len; i++) {
             hash = (hash ^ (unsigned char)path.ptr[i]) * UINT64_C(0x100000001b3);
         }
-        t = self->buckets[hash % BUCKETS];
+        t = self->buckets[hash % FILE_SINK_BUCKETS];
         while (t != NULL && (t->hash != hash || t->key_len != path.len ||
                              memcmp(t->key, path.ptr, t->key_len) != 0)) {
             t = t->next;
         }
     }
     if (t == NULL) {
-        if (self->target_count >= TARGETS_MAX) {
-            complete_late(self, self->oldest);
+        if (self->target_count >= FILE_SINK_TARGETS_MAX) {
+            weir_status status = file_sink_seal(self, self->oldest, error);
+            if (status != WEIR_OK) return status;
             drop(self, self->oldest);
         }
         t = target_new(&self->rules, path, hash);
         if (t == NULL) {
-            weir_fail(self->ctx, error, WEIR_E_NOMEM, WEIR_ERR_RETRYABLE, "no memory for a file");
-            return NULL;
+            return weir_fail(self->ctx, error, WEIR_E_NOMEM, WEIR_ERR_RETRYABLE,
+                             "no memory for a file");
         }
-        t->next = self->buckets[hash % BUCKETS];
-        self->buckets[hash % BUCKETS] = t;
+        t->next = self->buckets[hash % FILE_SINK_BUCKETS];
+        self->buckets[hash % FILE_SINK_BUCKETS] = t;
         self->target_count++;
         link_newest(self, t);
     } else if (t != self->newest) {
@@ -390,7 +370,17 @@ static target *lookup(file_sink *self, weir_str path, weir_error *error) {
          o = o->newer) {
         if (o != t && o->fd >= 0 && !o->direct) close_descriptor(self, o);
     }
-    return t;
+    *out = t;
+    return WEIR_OK;
+}
+
+void file_sink_check_at(file_sink *self, const target *t) {
+    int64_t due = INT64_MAX;
+    if (self->roll_age_ns > 0) due = t->first_ns + self->roll_age_ns;
+    if (self->roll_idle_ns > 0 && t->last_ns + self->roll_idle_ns < due) {
+        due = t->last_ns + self->roll_idle_ns;
+    }
+    if (due < self->check_ns) self->check_ns = due;
 }
 
 static void close_descriptor(file_sink *self, target *t) {
@@ -399,16 +389,8 @@ static void close_descriptor(file_sink *self, target *t) {
     self->open_count--;
 }
 
-static weir_status complete(file_sink *self, target *t, weir_error *error) {
-    bool was_open = t->fd >= 0;
-    weir_status status = target_complete(&self->rules, t, error);
-    if (was_open && t->fd < 0) self->open_count--;
-    if (!was_open && t->fd >= 0) self->open_count++;
-    return status;
-}
-
 static void drop(file_sink *self, target *t) {
-    target **at = &self->buckets[t->hash % BUCKETS];
+    target **at = &self->buckets[t->hash % FILE_SINK_BUCKETS];
     while (*at != t) at = &(*at)->next;
     *at = t->next;
     close_descriptor(self, t);
@@ -424,6 +406,10 @@ static weir_status sink_drive(void *opaque, weir_drive *args) {
     int64_t now;
     int64_t next = INT64_MAX;
     args->next_ns = 0;
+    if (self->item_next < self->item_count && file_sink_resume(self, NULL) != WEIR_OK) {
+        args->next_ns = weir_mono_ns(self->ctx) + RESUME_AGAIN_NS; /* the flush says why */
+        return WEIR_OK;
+    }
     if (self->check_ns == INT64_MAX) return WEIR_OK;
     now = weir_mono_ns(self->ctx);
     if (now < self->check_ns) {
@@ -433,51 +419,25 @@ static weir_status sink_drive(void *opaque, weir_drive *args) {
     for (target *t = self->oldest, *newer; t != NULL; t = newer) {
         int64_t due = INT64_MAX;
         newer = t->newer;
-        if (t->hidden == NULL || t->direct) continue;
+        if (t->pending == NULL || t->direct) continue;
         if (self->roll_age_ns > 0) due = t->first_ns + self->roll_age_ns;
         if (self->roll_idle_ns > 0 && t->last_ns + self->roll_idle_ns < due) {
             due = t->last_ns + self->roll_idle_ns;
         }
         if (due <= now) {
-            complete_late(self, t);
-            if (self->roll_idle_ns > 0 && t->last_ns + self->roll_idle_ns <= now) drop(self, t);
+            bool idle = self->roll_idle_ns > 0 && t->last_ns + self->roll_idle_ns <= now;
+            if (file_sink_seal(self, t, NULL) != WEIR_OK) {
+                due = now + RESUME_AGAIN_NS;
+                if (due < next) next = due;
+            } else if (idle) {
+                drop(self, t);
+            }
         } else if (due < next) {
             next = due;
         }
     }
     self->check_ns = next;
     if (next != INT64_MAX) args->next_ns = next;
-    return WEIR_OK;
-}
-
-/* Syncs all files, and completes them at the end. The first failure is reported, the rest is still
- * tried. */
-static weir_status sync_all(file_sink *self, bool last, weir_error *error) {
-    weir_status first = WEIR_OK;
-    for (target *t = self->oldest; t != NULL; t = t->newer) {
-        weir_error *into = first == WEIR_OK ? error : NULL;
-        bool was_open = t->fd >= 0;
-        weir_status status = WEIR_OK;
-        if (last) {
-            status = complete(self, t, into);
-        } else if (t->dirty || t->fresh) {
-            status = target_sync(&self->rules, t, into);
-            if (was_open && t->fd < 0) self->open_count--;
-        }
-        if (first == WEIR_OK) first = status;
-    }
-    return first;
-}
-
-static weir_status sink_flush(void *opaque, weir_flush *args) {
-    file_sink *self = opaque;
-    weir_error *error = self->deferred != NULL ? self->deferred : weir_error_new(self->ctx);
-    weir_status status = sync_all(self, args->last != 0, self->deferred != NULL ? NULL : error);
-    if (self->deferred_status != WEIR_OK) status = self->deferred_status;
-    self->deferred = NULL;
-    self->deferred_status = WEIR_OK;
-    weir_flush_done(self->ctx, args->epoch, status, status != WEIR_OK ? error : NULL);
-    weir_error_free(self->ctx, error);
     return WEIR_OK;
 }
 
@@ -489,18 +449,8 @@ static void sink_cancel(void *opaque) {
 static weir_status sink_close(void *opaque, weir_close *args) {
     file_sink *self = opaque;
     weir_status status = WEIR_OK;
-    if (args->mode == WEIR_CLOSE_DRAIN) {
-        status = sync_all(self, true, args->error);
-        if (self->deferred_status != WEIR_OK && status == WEIR_OK) {
-            status = weir_fail(self->ctx, args->error, self->deferred_status, 0,
-                               "a file could not be completed");
-        }
-    }
-    while (self->oldest != NULL) drop(self, self->oldest);
-    weir_error_free(self->ctx, self->deferred);
-    self->deferred = NULL;
-    self->deferred_status = WEIR_OK;
-    self->check_ns = INT64_MAX;
+    if (args->mode == WEIR_CLOSE_DRAIN) status = file_sink_drain(self, args->error);
+    reset(self);
     return status;
 }
 
@@ -511,9 +461,10 @@ static const weir_sink_ops ops = {
     .open = sink_open,
     .write = sink_write,
     .drive = sink_drive,
-    .flush = sink_flush,
+    .flush = file_sink_flush,
     .cancel = sink_cancel,
     .close = sink_close,
+    .get_extension = file_sink_extension,
 };
 
 const weir_component std_file_sink = {

@@ -1,14 +1,11 @@
-#define _GNU_SOURCE /* memrchr, renameat2 */
+#define _GNU_SOURCE /* memrchr */
 #include "target.h"
 
-#include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <limits.h>
 #include <poll.h>
 #include <stdio.h>
-#include <stdlib.h>
-#include <sys/file.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
@@ -16,11 +13,9 @@
 
 /* Names tried before giving up: others may take numbers at the same time. */
 #define TRIES_MAX 1000u
-#define SCAN_BYTES 65536u
 
-/* A path taken apart: folder, stem and extension of its names. */
+/* The file name of a path taken apart: what stands before and behind the number. */
 typedef struct naming {
-    char dir[PATH_MAX];
     char stem[NAME_MAX + 1];
     char ext[NAME_MAX + 1];
     bool generated;
@@ -29,12 +24,13 @@ typedef struct naming {
 static weir_status take_apart(const target_rules *rules, target *t, naming *out, weir_error *error);
 static weir_status scan_folder(const target_rules *rules, target *t, const naming *n,
                                weir_error *error);
-static weir_status start_file(const target_rules *rules, target *t, weir_error *error);
-static weir_status reopen(const target_rules *rules, target *t, weir_error *error);
+static weir_status start_file(target_rules *rules, target *t, weir_error *error);
+static weir_status reopen(target_rules *rules, target *t, weir_error *error);
 static void forget_file(const target_rules *rules, target *t);
+static char *join(const target_rules *rules, const char *prefix, const char *name);
 
-static weir_status fail_errno(const target_rules *rules, weir_error *error, const char *what,
-                              const char *path, int code) {
+weir_status target_fail(const target_rules *rules, weir_error *error, const char *what,
+                        const char *path, int code) {
     char text[128];
     struct stat st;
     uint32_t flags;
@@ -54,6 +50,18 @@ static weir_status fail_errno(const target_rules *rules, weir_error *error, cons
         weir_fail_hint(rules->ctx, error, "set roll.size below the largest file allowed");
     }
     return status;
+}
+
+/* The kernel has dropped the pages it could not write: a second fsync would claim success. */
+weir_status target_fail_sync(target_rules *rules, weir_error *error, const char *path, int code) {
+    char text[128];
+    rules->broken = WEIR_E_INVALID_STATE; /* no status that a host would try again */
+    weir_fail(rules->ctx, error, rules->broken, 0, "cannot sync '%s': %s", path,
+              std_strerror(code, text, sizeof text));
+    weir_fail_hint(rules->ctx, error,
+                   "what was written since the last checkpoint may be gone: only a restart from it "
+                   "makes that good");
+    return rules->broken;
 }
 
 /* Is the folder in front of the first placeholder one, or still to be made? If it is not, no record
@@ -78,7 +86,7 @@ static weir_status fail_path(const target_rules *rules, target *t, weir_error *e
     const char *fault = rules->of_records ? std_path_fault(code) : NULL;
     char text[128];
     if (fault == NULL || !literal_folder_usable(rules, t)) {
-        return fail_errno(rules, error, what, path, code);
+        return target_fail(rules, error, what, path, code);
     }
     t->fault = fault;
     return weir_fail(rules->ctx, error, WEIR_E_DATA, WEIR_ERR_PER_RECORD, "cannot %s '%s': %s",
@@ -86,17 +94,20 @@ static weir_status fail_path(const target_rules *rules, target *t, weir_error *e
 }
 
 target *target_new(const target_rules *rules, weir_str key, uint64_t hash) {
+    const char *slash = memrchr(key.ptr, '/', (size_t)key.len);
     target *t = weir_zalloc(rules->ctx, sizeof *t);
     if (t == NULL) return NULL;
     t->fd = -1;
     t->hash = hash;
     t->key = weir_str_dup(rules->ctx, key);
     t->path = std_path_join(rules->ctx, key);
-    if (t->key == NULL || t->path == NULL) {
+    t->key_len = (size_t)key.len;
+    t->dir_len = slash != NULL ? (size_t)(slash - key.ptr) + 1 : 0;
+    t->prefix = std_path_join(rules->ctx, (weir_str){key.ptr, t->dir_len});
+    if (t->key == NULL || t->path == NULL || t->prefix == NULL) {
         target_free(rules, t);
         return NULL;
     }
-    t->key_len = (size_t)key.len;
     t->path_len = strlen(t->path);
     return t;
 }
@@ -107,6 +118,7 @@ void target_free(const target_rules *rules, target *t) {
     forget_file(rules, t);
     weir_free(rules->ctx, t->key);
     weir_free(rules->ctx, t->path);
+    weir_free(rules->ctx, t->prefix);
     weir_free(rules->ctx, t);
 }
 
@@ -115,16 +127,25 @@ void target_close(target *t) {
     t->fd = -1;
 }
 
-weir_status target_ready(const target_rules *rules, target *t, weir_error *error) {
-    if (t->fd >= 0) return WEIR_OK;
-    if (t->hidden != NULL) {
-        weir_status status = reopen(rules, t, error);
-        if (status != WEIR_AGAIN) return status;
-    }
-    return start_file(rules, t, error);
+static void forget_file(const target_rules *rules, target *t) {
+    weir_free(rules->ctx, t->pending);
+    t->pending = NULL;
+    t->size = 0;
+    t->records = 0;
+    t->dirty = false;
 }
 
-weir_status target_write(const target_rules *rules, target *t, struct iovec *iov, uint32_t count,
+static weir_status no_memory(const target_rules *rules, weir_error *error) {
+    return weir_fail(rules->ctx, error, WEIR_E_NOMEM, WEIR_ERR_RETRYABLE,
+                     "no memory for a file name");
+}
+
+weir_status target_ready(target_rules *rules, target *t, weir_error *error) {
+    if (t->fd >= 0) return WEIR_OK;
+    return t->pending != NULL ? reopen(rules, t, error) : start_file(rules, t, error);
+}
+
+weir_status target_write(target_rules *rules, target *t, struct iovec *iov, uint32_t count,
                          uint64_t bytes, int64_t deadline_ns, weir_error *error) {
     uint64_t written = 0;
     int code = 0;
@@ -150,176 +171,272 @@ weir_status target_write(const target_rules *rules, target *t, struct iovec *iov
         t->dirty = true;
         return WEIR_OK;
     }
-    if (written > 0 && (t->direct || ftruncate(t->fd, (off_t)t->size) != 0)) {
-        /* The torn record stays where it is; nothing may be written behind it. */
-        weir_log(rules->ctx, WEIR_LOG_ERROR, "'%s' ends in a torn record", t->path);
+    if (written > 0 && t->direct) {
+        weir_log(rules->ctx, WEIR_LOG_ERROR, "'%s' got a torn record", t->path);
         target_close(t);
-        forget_file(rules, t);
+    } else if (written > 0 && ftruncate(t->fd, (off_t)t->size) != 0) {
+        /* Nothing counts but its first `size` bytes: the next write begins there, and whoever
+         * completes the file cuts off what is behind them. */
+        weir_log(rules->ctx, WEIR_LOG_WARN, "'%s' could not be cut back yet", t->path);
     }
-    return fail_errno(rules, error, "write to", t->hidden != NULL ? t->hidden : t->path, code);
+    return target_fail(rules, error, "write to", t->path, code);
 }
 
-static weir_status sync_folder(const target_rules *rules, const char *file, weir_error *error) {
-    const char *slash = strrchr(file, '/');
-    char dir[PATH_MAX];
-    size_t len = slash != NULL ? (size_t)(slash - file) : 1;
-    int fd;
-    int code = 0;
-    if (len >= sizeof dir) return WEIR_E_TOO_LARGE;
-    memcpy(dir, slash != NULL ? file : ".", len);
-    if (len == 0) dir[len++] = '/';
-    dir[len] = '\0';
-    fd = open(dir, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-    /* Some file systems cannot sync a folder; then its entries are as durable as they get. */
-    if (fd < 0 || (fsync(fd) != 0 && errno != EINVAL && errno != ENOTSUP)) code = errno;
-    if (fd >= 0) close(fd);
-    return code == 0 ? WEIR_OK : fail_errno(rules, error, "sync the folder", dir, code);
-}
-
-weir_status target_sync(const target_rules *rules, target *t, weir_error *error) {
+weir_status target_sync(target_rules *rules, target *t, weir_error *error) {
     weir_status status = WEIR_OK;
     bool was_closed = t->fd < 0;
-    if (t->direct || t->hidden == NULL) return WEIR_OK;
-    if (t->dirty) {
-        if (was_closed) status = reopen(rules, t, error);
-        if (status == WEIR_AGAIN) return WEIR_OK; /* completed, and synced, by somebody else */
-        if (status != WEIR_OK) return status;
-        if (fdatasync(t->fd) != 0) {
-            status = fail_errno(rules, error, "sync", t->hidden, errno);
-            /* The kernel has dropped the pages it could not write: what is in the file is not
-             * known any more, and a second fsync would claim success. */
-            target_close(t);
-            forget_file(rules, t);
-            return status;
-        }
-        if (was_closed) target_close(t);
-        t->dirty = false;
+    int code;
+    if (t->direct || t->pending == NULL || !t->dirty) return WEIR_OK;
+    if (was_closed) status = reopen(rules, t, error);
+    if (status != WEIR_OK) return status;
+    code = pending_sync(&rules->fs, t->fd);
+    if (code != 0) {
+        target_close(t);
+        return target_fail_sync(rules, error, t->path, code);
     }
-    if (t->fresh) {
-        status = sync_folder(rules, t->hidden, error);
-        if (status == WEIR_OK) t->fresh = false;
-    }
-    return status;
+    code = pending_tail(&rules->fs, t->fd, t->size, &t->tail);
+    if (was_closed) target_close(t);
+    if (code != 0) return target_fail(rules, error, "read", t->path, code);
+    t->dirty = false;
+    return WEIR_OK;
 }
 
-/* rename that does not replace, also where the file system lacks RENAME_NOREPLACE. */
-static int rename_new(const char *from, const char *to) {
-    if (renameat2(AT_FDCWD, from, AT_FDCWD, to, RENAME_NOREPLACE) == 0) return 0;
-    if (errno != EINVAL && errno != ENOSYS) return -1;
-    if (link(from, to) == 0) return unlink(from);
-    if (errno != EPERM && errno != ENOTSUP) return -1;
-    if (access(to, F_OK) == 0) {
-        errno = EEXIST;
-        return -1;
-    }
-    return rename(from, to);
-}
+/* ---- sealing ---- */
 
-static char *make_name(const target_rules *rules, const naming *n, bool hidden, uint64_t number) {
+static char *make_name(const target_rules *rules, const naming *n, uint64_t number) {
     char task[16] = "";
     char digits[24] = "";
     char stamp[sizeof rules->stamp + 1] = "";
-    size_t size = strlen(n->dir) + strlen(n->stem) + strlen(n->ext) + 80;
+    size_t size = strlen(n->stem) + strlen(n->ext) + 80;
     char *out = weir_alloc(rules->ctx, size);
     if (out == NULL) return NULL;
     if (n->generated) snprintf(stamp, sizeof stamp, "-%s", rules->stamp);
     if (rules->parallelism > 1) {
         int width = snprintf(NULL, 0, "%u", rules->parallelism - 1);
-        snprintf(task, sizeof task, "-t%0*u", width, rules->instance);
+        snprintf(task, sizeof task, "-t%0*u", width, rules->id.task);
     }
     if (number > 0) snprintf(digits, sizeof digits, "-%06llu", (unsigned long long)number);
-    snprintf(out, size, "%s/%s%s%s%s%s%s", n->dir, hidden ? "." : "", n->stem, stamp, task, digits,
-             n->ext);
+    snprintf(out, size, "%s%s%s%s%s", n->stem, stamp, task, digits, n->ext);
     return out;
 }
 
-weir_status target_complete(const target_rules *rules, target *t, weir_error *error) {
+static char *join(const target_rules *rules, const char *prefix, const char *name) {
+    size_t size = strlen(prefix) + strlen(name) + 1;
+    char *out = weir_alloc(rules->ctx, size);
+    if (out != NULL) snprintf(out, size, "%s%s", prefix, name);
+    return out;
+}
+
+static uint64_t hash_name(const char *prefix, const char *name) {
+    uint64_t hash = UINT64_C(0xcbf29ce484222325);
+    for (; *prefix != '\0'; prefix++)
+        hash = (hash ^ (unsigned char)*prefix) * UINT64_C(0x100000001b3);
+    for (; *name != '\0'; name++) hash = (hash ^ (unsigned char)*name) * UINT64_C(0x100000001b3);
+    return hash;
+}
+
+/* Is the name another file's, there already or waiting for it? */
+static bool is_taken(const target_rules *rules, const char *path, const char *prefix,
+                     const char *name, uint64_t hash) {
+    struct stat st;
+    for (const sealed *s = rules->waiting; s != NULL; s = s->next) {
+        if (s->final_hash == hash && strcmp(s->final, name) == 0 &&
+            strcmp(s->prefix, prefix) == 0) {
+            return true;
+        }
+    }
+    return lstat(path, &st) == 0;
+}
+
+/* The first free final name of a target. */
+static weir_status choose_final(const target_rules *rules, target *t, char **out, uint64_t *hash,
+                                weir_error *error) {
+    naming n;
+    weir_status status = take_apart(rules, t, &n, error);
+    bool numbered = rules->numbered || n.generated;
+    if (status == WEIR_OK && !t->scanned) status = scan_folder(rules, t, &n, error);
+    for (uint32_t i = 0; status == WEIR_OK && i < TRIES_MAX; i++) {
+        char *name = make_name(rules, &n, numbered ? t->next_number : 0);
+        char *path = name != NULL ? join(rules, t->prefix, name) : NULL;
+        bool taken = true;
+        if (path != NULL) {
+            *hash = hash_name(t->prefix, name);
+            taken = is_taken(rules, path, t->prefix, name, *hash);
+            if (taken || numbered) t->next_number += numbered;
+        }
+        weir_free(rules->ctx, path);
+        if (path == NULL || taken) {
+            weir_free(rules->ctx, name);
+            if (path == NULL) return no_memory(rules, error);
+            numbered = true; /* the plain name is an earlier file's */
+            continue;
+        }
+        *out = name;
+        return WEIR_OK;
+    }
+    if (status != WEIR_OK) return status;
+    return weir_fail(rules->ctx, error, WEIR_E_EXISTS, 0, "found no free name for '%s'", t->path);
+}
+
+static void free_sealed(const target_rules *rules, sealed *s) {
+    if (s->fd >= 0) close(s->fd);
+    weir_free(rules->ctx, s->key);
+    weir_free(rules->ctx, s->prefix);
+    weir_free(rules->ctx, s->name);
+    weir_free(rules->ctx, s->final);
+    weir_free(rules->ctx, s);
+}
+
+static void remove_empty(const target_rules *rules, target *t) {
+    char *path = join(rules, t->prefix, t->pending);
+    if (path != NULL) unlink(path);
+    weir_free(rules->ctx, path);
+    target_close(t);
+    forget_file(rules, t);
+}
+
+weir_status target_seal(target_rules *rules, target *t, weir_error *error) {
     weir_status status;
-    if (t->hidden == NULL || t->direct) {
+    sealed *s;
+    if (t->pending == NULL || t->direct) {
         target_close(t);
         return WEIR_OK;
     }
     if (t->size == 0) { /* its first write failed: nobody wants an empty file */
-        unlink(t->hidden);
-        target_close(t);
-        forget_file(rules, t);
+        remove_empty(rules, t);
         return WEIR_OK;
     }
-    status = target_sync(rules, t, error);
-    if (status != WEIR_OK || t->hidden == NULL) return status;
-    for (uint32_t i = 0; rename_new(t->hidden, t->final) != 0; i++) {
-        int code = errno;
-        naming n;
-        char *other = NULL;
-        if (code == ENOENT) break; /* another run found it unlocked and completed it */
-        if (code == EEXIST && i < TRIES_MAX && take_apart(rules, t, &n, NULL) == WEIR_OK) {
-            other = make_name(rules, &n, false, t->next_number++);
-        }
-        if (other == NULL) return fail_errno(rules, error, "complete", t->final, code);
-        weir_free(rules->ctx, t->final);
-        t->final = other;
+    s = weir_zalloc(rules->ctx, sizeof *s);
+    if (s == NULL) return no_memory(rules, error);
+    s->fd = -1;
+    s->key = weir_str_dup(rules->ctx, (weir_str){t->key, t->key_len});
+    s->prefix = weir_str_dup(rules->ctx, weir_str_of(t->prefix));
+    status = s->key != NULL && s->prefix != NULL
+                 ? choose_final(rules, t, &s->final, &s->final_hash, error)
+                 : no_memory(rules, error);
+    if (status != WEIR_OK) {
+        free_sealed(rules, s);
+        return status;
     }
-    status = sync_folder(rules, t->final, error);
-    weir_log(rules->ctx, WEIR_LOG_DEBUG, "completed '%s' with %llu bytes", t->final,
-             (unsigned long long)t->size);
-    target_close(t);
+    s->dir_len = t->dir_len;
+    s->name = t->pending;
+    s->length = t->size;
+    s->inode = t->inode;
+    s->tail = t->tail;
+    s->records = t->records;
+    s->first_us = t->first_us;
+    s->fd = t->fd;
+    s->dirty = t->dirty;
+    if (rules->waiting_end == NULL) rules->waiting_end = &rules->waiting;
+    *rules->waiting_end = s;
+    rules->waiting_end = &s->next;
+    t->pending = NULL;
+    t->fd = -1;
     forget_file(rules, t);
+    return WEIR_OK;
+}
+
+weir_status sealed_sync(target_rules *rules, sealed *s, weir_error *error) {
+    char *path;
+    int code = 0;
+    bool synced = true;
+    weir_status status = WEIR_OK;
+    if (!s->dirty && s->fd < 0) return WEIR_OK;
+    path = join(rules, s->prefix, s->name);
+    if (path == NULL) return no_memory(rules, error);
+    if (s->dirty) {
+        if (s->fd < 0) code = rules->fs.open(rules->fs.self, path, &s->fd);
+        if (code == 0 && (code = pending_sync(&rules->fs, s->fd)) != 0) synced = false;
+        if (code == 0) code = pending_tail(&rules->fs, s->fd, s->length, &s->tail);
+        if (code == 0) s->dirty = false;
+    }
+    if (code == 0 || !synced) {
+        if (s->fd >= 0) close(s->fd);
+        s->fd = -1;
+    }
+    if (!synced) {
+        status = target_fail_sync(rules, error, path, code);
+    } else if (code != 0) {
+        status = target_fail(rules, error, "open", path, code);
+    }
+    weir_free(rules->ctx, path);
     return status;
 }
 
-static void forget_file(const target_rules *rules, target *t) {
-    weir_free(rules->ctx, t->hidden);
-    weir_free(rules->ctx, t->final);
-    t->hidden = NULL;
-    t->final = NULL;
-    t->size = 0;
+void sealed_drop(target_rules *rules, sealed *s) {
+    sealed **at = &rules->waiting;
+    while (*at != s) at = &(*at)->next;
+    *at = s->next;
+    if (rules->waiting_end == &s->next) rules->waiting_end = at;
+    free_sealed(rules, s);
+}
+
+/* ---- what a checkpoint remembers ---- */
+
+pending_file target_state(const target *t) {
+    return (pending_file){.kind = PENDING_OPEN,
+                          .text = {t->key, t->key_len},
+                          .dir = {t->key, t->dir_len},
+                          .name = {t->pending, strlen(t->pending)},
+                          .length = t->size,
+                          .inode = t->inode,
+                          .tail = t->tail,
+                          .records = t->records,
+                          .first_us = t->first_us};
+}
+
+pending_file sealed_state(const sealed *s, pending_kind kind) {
+    const char *text = kind == PENDING_OPEN ? s->key : s->final;
+    return (pending_file){.kind = kind,
+                          .text = {text, strlen(text)},
+                          .dir = {s->key, s->dir_len},
+                          .name = {s->name, strlen(s->name)},
+                          .length = s->length,
+                          .inode = s->inode,
+                          .tail = s->tail,
+                          .records = s->records,
+                          .first_us = s->first_us};
+}
+
+weir_status target_resume(target_rules *rules, target *t, const pending_file *file) {
+    int64_t age_ns = (weir_wall_us(rules->ctx) - file->first_us) * 1000;
+    char *name = weir_str_dup(rules->ctx, file->name);
+    if (name == NULL) return WEIR_E_NOMEM;
+    t->pending = name;
+    t->size = file->length;
+    t->inode = file->inode;
+    t->tail = file->tail;
+    t->records = file->records;
+    t->first_us = file->first_us;
+    t->last_ns = t->first_ns = weir_mono_ns(rules->ctx);
+    /* It is as old as it is; a clock that was set back makes it young. */
+    if (age_ns > 0) t->first_ns -= age_ns;
     t->dirty = false;
+    return WEIR_OK;
 }
 
 /* ---- names ---- */
 
-/* Where the extension begins: "a.jsonl" -> ".jsonl", "a.txt.gz" -> ".txt.gz", "a" -> "". */
-static size_t extension(const char *name, size_t len) {
-    static const char *const packed[] = {".gz", ".zst", ".sz", ".snappy", ".zz"};
-    size_t at = len;
-    for (size_t i = len; i > 1 && at == len; i--) {
-        if (name[i - 1] == '.') at = i - 1;
-    }
-    if (at == len) return len;
-    for (size_t k = 0; k < sizeof packed / sizeof packed[0]; k++) {
-        if (strlen(packed[k]) != len - at || memcmp(name + at, packed[k], len - at) != 0) continue;
-        for (size_t i = at; i > 1; i--) {
-            if (name[i - 1] == '.') return i - 1;
-        }
-    }
-    return at;
-}
-
 static weir_status take_apart(const target_rules *rules, target *t, naming *out,
                               weir_error *error) {
-    const char *slash = memrchr(t->path, '/', t->path_len);
-    size_t dir_len = slash != NULL ? (size_t)(slash - t->path) : 1;
-    const char *name = slash != NULL ? slash + 1 : t->path;
-    size_t name_len = (size_t)(t->path + t->path_len - name);
-    const char *dir = slash == NULL ? "." : t->path;
+    const char *name = t->key + t->dir_len;
+    size_t name_len = t->key_len - t->dir_len;
     out->generated = name_len == 0;
     if (out->generated) {
         name = "part";
         name_len = 4;
     }
-    /* 48 bytes are for the dot, the stamp, the task, the number. */
-    if (dir_len + name_len + 64 >= sizeof out->dir ||
+    /* 48 bytes are for the stamp, the task, the number. */
+    if (strlen(t->prefix) + name_len + 64 >= PATH_MAX ||
         name_len + rules->suffix.len + 48 > sizeof out->stem) {
         return fail_path(rules, t, error, "write to", t->path, ENAMETOOLONG);
     }
-    memcpy(out->dir, dir, dir_len);
-    out->dir[dir_len] = '\0'; /* empty for the root folder: "/name" follows */
     if (out->generated) {
         memcpy(out->stem, name, name_len + 1);
         if (rules->suffix.len > 0) memcpy(out->ext, rules->suffix.ptr, (size_t)rules->suffix.len);
         out->ext[rules->suffix.len] = '\0';
     } else {
-        size_t stem_len = extension(name, name_len);
+        size_t stem_len = pending_extension(name, name_len);
         memcpy(out->stem, name, stem_len);
         out->stem[stem_len] = '\0';
         memcpy(out->ext, name + stem_len, name_len - stem_len);
@@ -351,115 +468,59 @@ static bool entry_matches(const naming *n, const char *name, uint64_t *number) {
     return true;
 }
 
-/* ---- what a dead run left ---- */
+typedef struct scan {
+    const naming *n;
+    uint64_t most;
+} scan;
 
-/* The last record boundary of a file of `size` bytes. */
-static uint64_t last_boundary(int fd, uint32_t framing, uint64_t size) {
-    if (framing == WEIR_FRAMING_LINES) {
-        char *buffer = malloc(SCAN_BYTES);
-        uint64_t at = size;
-        uint64_t found = 0;
-        while (buffer != NULL && at > 0 && found == 0) {
-            uint64_t n = at < SCAN_BYTES ? at : SCAN_BYTES;
-            const char *newline;
-            if (pread(fd, buffer, (size_t)n, (off_t)(at - n)) != (ssize_t)n) break;
-            newline = memrchr(buffer, '\n', (size_t)n);
-            if (newline != NULL) found = at - n + (uint64_t)(newline - buffer) + 1;
-            at -= n;
-        }
-        if (buffer == NULL) found = size;
-        free(buffer);
-        return found;
-    }
-    if (framing == WEIR_FRAMING_LENGTH) {
-        uint64_t at = 0;
-        unsigned char head[WEIR_FRAME_LENGTH_BYTES];
-        while (pread(fd, head, sizeof head, (off_t)at) == (ssize_t)sizeof head) {
-            uint64_t len = (uint64_t)head[0] << 24 | (uint64_t)head[1] << 16 |
-                           (uint64_t)head[2] << 8 | head[3];
-            if (at + sizeof head + len > size) break;
-            at += sizeof head + len;
-        }
-        return at;
-    }
-    return size;
+static int scan_name(void *opaque, const char *name) {
+    scan *s = opaque;
+    uint64_t number;
+    if (entry_matches(s->n, name, &number) && number > s->most) s->most = number;
+    return 0;
 }
 
-/* Completes a hidden file that no living run holds. Failures leave it as it is. */
-static void adopt(const target_rules *rules, const naming *n, const char *name) {
-    char from[PATH_MAX + NAME_MAX + 2];
-    char to[PATH_MAX + NAME_MAX + 2];
-    struct stat st;
-    int fd;
-    snprintf(from, sizeof from, "%s/%s", n->dir, name);
-    snprintf(to, sizeof to, "%s/%s", n->dir, name + 1);
-    fd = open(from, O_RDWR | O_CLOEXEC | O_NOFOLLOW);
-    if (fd < 0) return;
-    if (flock(fd, LOCK_EX | LOCK_NB) == 0 && fstat(fd, &st) == 0 && S_ISREG(st.st_mode)) {
-        uint64_t size = (uint64_t)st.st_size;
-        uint64_t good = last_boundary(fd, rules->framing, size);
-        if (good == 0) {
-            unlink(from);
-        } else if ((good == size || ftruncate(fd, (off_t)good) == 0) && fsync(fd) == 0) {
-            /* If its name was taken meanwhile, any free number will do: it is complete either way.
-             */
-            uint64_t number = 0;
-            naming plain = *n;
-            int result = rename_new(from, to);
-            for (uint32_t i = 0; result != 0 && errno == EEXIST && i < TRIES_MAX; i++) {
-                char *other = make_name(rules, &plain, false, ++number);
-                if (other == NULL) break;
-                result = rename_new(from, other);
-                weir_free(rules->ctx, other);
-            }
-            if (result == 0) {
-                weir_log(rules->ctx, WEIR_LOG_WARN,
-                         "completed '%s', which an earlier run had left unfinished", to);
-            }
-        }
-    }
-    close(fd);
-}
-
-/* Finds the numbers that are taken, and what dead runs left under these names. */
+/* Finds the numbers that are taken. */
 static weir_status scan_folder(const target_rules *rules, target *t, const naming *n,
                                weir_error *error) {
-    DIR *dir = opendir(n->dir[0] != '\0' ? n->dir : "/");
-    const struct dirent *entry;
-    uint64_t most = 0;
-    if (dir == NULL) {
-        if (errno != ENOENT) return fail_path(rules, t, error, "list the folder", n->dir, errno);
-        t->next_number = 1;
-        t->scanned = true;
-        return WEIR_OK;
+    scan s = {.n = n};
+    int code = rules->fs.list(rules->fs.self, t->prefix, scan_name, &s);
+    if (code != 0 && code != ENOENT) {
+        return fail_path(rules, t, error, "list the folder", t->prefix, code);
     }
-    while ((entry = readdir(dir)) != NULL) {
-        bool hidden = entry->d_name[0] == '.';
-        uint64_t number;
-        if (!entry_matches(n, entry->d_name + hidden, &number)) continue;
-        if (number > most) most = number;
-        if (hidden) adopt(rules, n, entry->d_name);
-    }
-    closedir(dir);
-    t->next_number = most + 1;
+    t->next_number = s.most + 1;
     t->scanned = true;
     return WEIR_OK;
 }
 
 /* ---- opening ---- */
 
-static weir_status make_folders(const target_rules *rules, target *t, const char *dir,
-                                weir_error *error) {
+static weir_status make_folders(target_rules *rules, target *t, weir_error *error) {
     char path[PATH_MAX];
-    size_t len = strlen(dir);
-    memcpy(path, dir, len + 1);
-    for (size_t i = 1; i <= len; i++) {
-        if (path[i] != '/' && path[i] != '\0') continue;
+    size_t len = strlen(t->prefix);
+    if (len >= sizeof path) return fail_path(rules, t, error, "write to", t->path, ENAMETOOLONG);
+    memcpy(path, t->prefix, len + 1);
+    for (size_t i = 1, above = path[0] == '/'; i < len; i++) {
+        int code;
+        if (path[i] != '/') continue;
         path[i] = '\0';
-        if (mkdir(path, 0777) != 0 && errno != EEXIST) {
-            return fail_path(rules, t, error, "make the folder", path, errno);
+        if (mkdir(path, 0777) != 0) {
+            if (errno != EEXIST) {
+                return fail_path(rules, t, error, "make the folder", path, errno);
+            }
+            path[i] = '/';
+        } else { /* its name has to last as long as the files in it */
+            char kept = path[above];
+            path[above] = '\0';
+            code = rules->fs.sync_dir(rules->fs.self, path);
+            path[above] = kept;
+            path[i] = '/';
+            if (pending_sync_broke(code)) return target_fail_sync(rules, error, t->prefix, code);
+            if (code != 0 && code != EACCES && code != EPERM) {
+                return target_fail(rules, error, "sync the folder above", t->prefix, code);
+            }
         }
-        path[i] = dir[i];
+        above = i + 1;
     }
     return WEIR_OK;
 }
@@ -482,93 +543,78 @@ static int open_direct(const target_rules *rules, target *t, weir_status *status
     }
     t->fd = open(t->path, O_WRONLY | O_CLOEXEC | O_NONBLOCK | O_NOCTTY);
     if (t->fd < 0) {
-        *status = fail_errno(rules, error, "open", t->path, errno);
+        *status = target_fail(rules, error, "open", t->path, errno);
         return 0;
     }
     t->direct = true;
     return 1;
 }
 
-/* Creates and locks the hidden file; -1 with errno EEXIST if the name is taken. */
-static int create_locked(const char *hidden) {
-    struct stat by_fd;
-    struct stat by_name;
-    int fd = open(hidden, O_RDWR | O_CREAT | O_EXCL | O_CLOEXEC | O_NOFOLLOW, 0666);
-    if (fd < 0) return -1;
-    /* Between creating and locking, a scan may have taken it for a dead run's. */
-    if (flock(fd, LOCK_EX | LOCK_NB) == 0 && fstat(fd, &by_fd) == 0 &&
-        lstat(hidden, &by_name) == 0 && by_fd.st_ino == by_name.st_ino) {
-        return fd;
+/* One attempt to create a pending file; an errno. */
+static int create_pending(target_rules *rules, target *t, bool *sync_failed) {
+    char name[PENDING_NAME_MAX];
+    const char *target_name = t->key_len > t->dir_len ? t->key + t->dir_len : "part";
+    pending_stat st;
+    char *path;
+    int code = folders_use(&rules->folders, (weir_str){t->key, t->dir_len}, sync_failed);
+    if (code != 0) return code;
+    pending_name(name, &rules->id, target_name, rules->counter, PENDING_SUFFIX);
+    path = join(rules, t->prefix, name);
+    t->pending = path != NULL ? weir_str_dup(rules->ctx, weir_str_of(name)) : NULL;
+    code = t->pending != NULL ? rules->fs.create(rules->fs.self, path, &t->fd) : ENOMEM;
+    if (code == 0 && (code = rules->fs.stat(rules->fs.self, path, &st)) != 0) {
+        rules->fs.remove(rules->fs.self, path);
+        target_close(t);
     }
-    close(fd);
-    errno = EEXIST;
-    return -1;
+    if (code == 0 || code == EEXIST) rules->counter++;
+    if (code == 0) t->inode = st.inode;
+    if (code != 0) forget_file(rules, t);
+    weir_free(rules->ctx, path);
+    return code;
 }
 
-static weir_status start_file(const target_rules *rules, target *t, weir_error *error) {
+static weir_status start_file(target_rules *rules, target *t, weir_error *error) {
     naming n;
     weir_status status = take_apart(rules, t, &n, error);
-    bool numbered;
     if (status != WEIR_OK) return status;
     if (open_direct(rules, t, &status, error)) return WEIR_OK;
     if (status == WEIR_OK && !t->scanned) status = scan_folder(rules, t, &n, error);
     if (status != WEIR_OK) return status;
-    numbered = rules->numbered || n.generated;
     for (uint32_t i = 0; i < TRIES_MAX; i++) {
-        uint64_t number = numbered ? t->next_number++ : 0;
-        char *hidden = make_name(rules, &n, true, number);
-        char *final = make_name(rules, &n, false, number);
-        int code;
-        if (hidden == NULL || final == NULL) {
-            weir_free(rules->ctx, hidden);
-            weir_free(rules->ctx, final);
-            return weir_fail(rules->ctx, error, WEIR_E_NOMEM, WEIR_ERR_RETRYABLE,
-                             "no memory for a file name");
-        }
-        if (access(final, F_OK) == 0) {
-            code = EEXIST;
-        } else {
-            t->fd = create_locked(hidden);
-            code = t->fd < 0 ? errno : 0;
-        }
+        bool sync_failed = false;
+        int code = create_pending(rules, t, &sync_failed);
         if (code == 0) {
-            t->hidden = hidden;
-            t->final = final;
             t->size = 0;
+            t->records = 0;
+            t->tail = 0;
             t->dirty = false;
-            t->fresh = true;
             t->first_ns = t->last_ns = weir_mono_ns(rules->ctx);
+            t->first_us = weir_wall_us(rules->ctx);
             return WEIR_OK;
         }
-        if (code != EEXIST && code != ENOENT) {
-            status = fail_path(rules, t, error, "create", hidden, code);
-        }
-        weir_free(rules->ctx, hidden);
-        weir_free(rules->ctx, final);
-        if (code == EEXIST) {
-            numbered = true; /* an earlier run's file has the plain name */
-        } else if (code == ENOENT) {
-            status = make_folders(rules, t, n.dir, error);
-            if (numbered) t->next_number--;
+        if (sync_failed) return target_fail_sync(rules, error, t->prefix, code);
+        if (code == ENOENT) {
+            status = make_folders(rules, t, error);
+        } else if (code != EEXIST) {
+            status = fail_path(rules, t, error, "create", t->path, code);
         }
         if (status != WEIR_OK) return status;
     }
     return weir_fail(rules->ctx, error, WEIR_E_EXISTS, 0, "found no free name for '%s'", t->path);
 }
 
-/* After the descriptor was given back. WEIR_AGAIN: the file is no longer ours and is forgotten. */
-static weir_status reopen(const target_rules *rules, target *t, weir_error *error) {
-    struct stat st;
-    int fd = open(t->hidden, O_RDWR | O_CLOEXEC | O_NOFOLLOW);
-    if (fd < 0 && errno != ENOENT) return fail_errno(rules, error, "open", t->hidden, errno);
-    if (fd >= 0) {
-        if (flock(fd, LOCK_EX | LOCK_NB) == 0 && fstat(fd, &st) == 0 &&
-            (uint64_t)st.st_size == t->size) {
-            t->fd = fd;
-            return WEIR_OK;
-        }
-        close(fd);
+/* After the descriptor was given back, or after a restart. Nobody else writes to a pending file. */
+static weir_status reopen(target_rules *rules, target *t, weir_error *error) {
+    char *path = join(rules, t->prefix, t->pending);
+    int code = path != NULL ? rules->fs.open(rules->fs.self, path, &t->fd) : ENOMEM;
+    weir_free(rules->ctx, path);
+    if (code == 0) return WEIR_OK;
+    t->fd = -1;
+    if (code == ENOENT || code == ENOTDIR) {
+        /* Accepted records were in it. The last checkpoint knows what to do about that. */
+        rules->broken = WEIR_E_INVALID_STATE;
+        return weir_fail(rules->ctx, error, rules->broken, 0,
+                         "the unfinished file of '%s' is gone", t->path);
     }
-    forget_file(rules, t);
-    return WEIR_AGAIN;
+    return target_fail(rules, error, "open", t->path, code);
 }

@@ -194,6 +194,7 @@ static void flush_done(weir_ctx *ctx, uint64_t epoch, weir_status status, const 
     fake_instance *i = of(ctx);
     i->flushed_epoch = epoch;
     i->flush_status = status;
+    i->flush_flags = error != NULL ? error_flags(error) : 0;
     i->flushes++;
     i->flush_text[0] = '\0';
     if (error != NULL) snprintf(i->flush_text, sizeof i->flush_text, "%s", error_text(error));
@@ -201,11 +202,29 @@ static void flush_done(weir_ctx *ctx, uint64_t epoch, weir_status status, const 
 
 static void commit_done(weir_ctx *ctx, uint64_t token, const uint32_t *verdicts, uint32_t count,
                         const weir_error *error) {
-    (void)ctx;
-    (void)token;
-    (void)verdicts;
-    (void)count;
-    (void)error;
+    fake_instance *i = of(ctx);
+    assert_true(count <= FAKE_VERDICTS_MAX);
+    i->committed_token = token;
+    i->verdict_count = count;
+    i->commits++;
+    memcpy(i->verdicts, verdicts, sizeof *verdicts * count);
+    i->commit_text[0] = '\0';
+    if (error != NULL) snprintf(i->commit_text, sizeof i->commit_text, "%s", error_text(error));
+}
+
+static weir_status state_write(weir_writer *writer, const weir_blob *blob) {
+    weir_blob *b;
+    char *bytes;
+    if (writer->fail_at > 0 && --writer->fail_at == 0) return WEIR_E_NOMEM;
+    assert_true(writer->count < FAKE_BLOBS_MAX);
+    b = &writer->blob[writer->count];
+    bytes = malloc((size_t)blob->bytes.len + 1);
+    assert_non_null(bytes);
+    if (blob->bytes.len > 0) memcpy(bytes, blob->bytes.ptr, (size_t)blob->bytes.len);
+    *b = *blob;
+    b->bytes.ptr = bytes;
+    writer->ptr[writer->count++] = b;
+    return WEIR_OK;
 }
 
 static void split_idle(weir_ctx *ctx, weir_str split, uint32_t idle) {
@@ -264,6 +283,7 @@ static const weir_host_task task = {
     .split_idle = split_idle,
     .split_add = split_add,
 };
+static const weir_host_state state = {.struct_size = sizeof state, .write = state_write};
 static const weir_host_format format = {.struct_size = sizeof format, .get = format_get};
 static const weir_host_metrics metrics = {.struct_size = sizeof metrics,
                                           .counter_add = counter_add};
@@ -275,6 +295,7 @@ static const void *get_extension(const weir_host *host, const char *name) {
     if (strcmp(name, WEIR_HOST_TAPE) == 0) return &batch_tape_facet;
     if (strcmp(name, WEIR_HOST_TASK) == 0) return &task;
     if (strcmp(name, WEIR_HOST_FORMAT) == 0) return &format;
+    if (strcmp(name, WEIR_HOST_STATE) == 0) return &state;
     if (strcmp(name, WEIR_HOST_METRICS) == 0) return &metrics;
     return NULL;
 }
@@ -361,7 +382,12 @@ void fake_set_real(fake_instance *i, const char *key, double real) {
     i->option[option(i, key)].real = real;
 }
 
-static void fill_open(weir_open *open, weir_limits *limits) {
+void fake_writer_free(weir_writer *w) {
+    for (uint32_t k = 0; k < w->count; k++) free((void *)(uintptr_t)w->blob[k].bytes.ptr);
+    memset(w, 0, sizeof *w);
+}
+
+void fake_open_fill(weir_open *open, weir_limits *limits) {
     memset(open, 0, sizeof *open);
     memset(limits, 0, sizeof *limits);
     limits->struct_size = sizeof *limits;
@@ -377,7 +403,7 @@ void *fake_source_open(fake_instance *i, const weir_component *c) {
     weir_create create = {.struct_size = sizeof create, .ctx = &i->head.abi};
     weir_limits limits;
     weir_open open;
-    fill_open(&open, &limits);
+    fake_open_fill(&open, &limits);
     assert_int_equal(ops->create(&create), WEIR_OK);
     assert_int_equal(ops->open(create.self, &open), WEIR_OK);
     return create.self;
@@ -388,7 +414,7 @@ void *fake_sink_open(fake_instance *i, const weir_component *c) {
     weir_create create = {.struct_size = sizeof create, .ctx = &i->head.abi};
     weir_limits limits;
     weir_open open;
-    fill_open(&open, &limits);
+    fake_open_fill(&open, &limits);
     assert_int_equal(ops->create(&create), WEIR_OK);
     assert_int_equal(ops->open(create.self, &open), WEIR_OK);
     return create.self;

@@ -15,6 +15,17 @@
 #include "weir/transform.h"
 
 #define FAKE_OPTIONS_MAX 32
+#define FAKE_VERDICTS_MAX 64
+#define FAKE_BLOBS_MAX 64
+
+/* What state.write was given: copies that fake_writer_free releases. */
+struct weir_writer {
+    weir_blob blob[FAKE_BLOBS_MAX];
+    const weir_blob *ptr[FAKE_BLOBS_MAX]; /* as open, commit and recover take them */
+    uint32_t count;
+    uint32_t fail_at; /* the n-th write fails; 0 = none does */
+};
+void fake_writer_free(weir_writer *w); /* and makes it empty */
 
 /* What write_done said, copied. */
 typedef struct fake_result {
@@ -63,7 +74,13 @@ typedef struct fake_instance {
     uint64_t flushed_epoch;
     weir_status flush_status;
     char flush_text[256];
+    uint32_t flush_flags;
     uint32_t flushes;
+    uint64_t committed_token; /* the last commit_done */
+    uint32_t verdicts[FAKE_VERDICTS_MAX];
+    uint32_t verdict_count;
+    uint32_t commits;
+    char commit_text[256];
     uint32_t idle_calls;
     uint32_t idle; /* the last split_idle */
     uint32_t wakes;
@@ -85,6 +102,8 @@ void fake_set_text(fake_instance *i, const char *key, const char *text);
 void fake_set_number(fake_instance *i, const char *key, int64_t number);
 void fake_set_real(fake_instance *i, const char *key, double real);
 
+/* Zeroed but for what every open needs. */
+void fake_open_fill(weir_open *open, weir_limits *limits);
 /* Creates and opens a component with role TASK, instance 0 of 1; asserts success. */
 void *fake_source_open(fake_instance *i, const weir_component *c);
 void *fake_sink_open(fake_instance *i, const weir_component *c);

@@ -92,6 +92,30 @@ static const char *content(const char *name) {
     return out;
 }
 
+/* The folder's only unfinished file, relative to the test's folder. */
+static const char *pending_in(const char *below) {
+    static char out[512];
+    char path[256];
+    struct dirent **list;
+    uint32_t found = 0;
+    int n;
+    snprintf(path, sizeof path, "%s/%s", folder, below);
+    n = scandir(path, &list, NULL, alphasort);
+    for (int i = 0; i < n; i++) {
+        size_t len = strlen(list[i]->d_name);
+        if (list[i]->d_name[0] == '.' && len > 8 &&
+            strcmp(list[i]->d_name + len - 8, ".pending") == 0) {
+            snprintf(out, sizeof out, "%s%s%s", below, below[0] != '\0' ? "/" : "",
+                     list[i]->d_name);
+            found++;
+        }
+        free(list[i]);
+    }
+    if (n >= 0) free(list);
+    assert_int_equal(found, 1);
+    return out;
+}
+
 static void *open_sink(const char *path) {
     fake_set_text(&host, "path", path);
     return fake_sink_open(&host, &std_file_sink);
@@ -135,8 +159,8 @@ static void test_one_file(void **state) {
     (void)state;
     assert_string_equal(names(""), ""); /* open touches nothing */
     write_one(self, "one");
-    assert_string_equal(names("out/sub"), ".a.jsonl");
-    assert_string_equal(content("out/sub/.a.jsonl"), "one\n"); /* seen at once */
+    assert_string_equal(names("out/sub"), ".a.jsonl.local--0-0-0.pending");
+    assert_string_equal(content(pending_in("out/sub")), "one\n"); /* seen at once */
     flush(self, false);
     assert_int_equal(host.flush_status, WEIR_OK);
     write_one(self, "two");
@@ -168,7 +192,7 @@ static void test_roll_size(void **state) {
     memset(value, 'v', 99);
     value[99] = '\0';
     for (int n = 0; n < 25; n++) write_one(self, value);
-    assert_string_equal(names(""), ".a-000003.txt a-000001.txt a-000002.txt");
+    assert_string_equal(names(""), ".a.txt.local--0-0-2.pending a-000001.txt a-000002.txt");
     assert_int_equal(strlen(content("a-000001.txt")), 1000);
     end(self, WEIR_CLOSE_DRAIN);
     assert_string_equal(names(""), "a-000001.txt a-000002.txt a-000003.txt");
@@ -321,8 +345,8 @@ static void test_no_space(void **state) {
     assert_int_equal(host.result.status, WEIR_E_IO);
     assert_true(host.result.flags & WEIR_ERR_FATAL); /* a limit does not pass by waiting */
     assert_true(strlen(host.result.hint) > 0);
-    assert_int_equal(strlen(content(".a.txt")), 1000); /* whole records only */
-    write_values(self, values, 40, false);             /* the retry */
+    assert_int_equal(strlen(content(pending_in(""))), 1000); /* whole records only */
+    write_values(self, values, 40, false);                   /* the retry */
     assert_int_equal(host.result.status, WEIR_OK);
     end(self, WEIR_CLOSE_DRAIN);
     assert_int_equal(strlen(content("a.txt")), 5000);
@@ -365,28 +389,37 @@ static void test_partial_failure(void **state) {
     assert_string_equal(content("a-000001.txt"), "1\n2\n");
 }
 
-/* What a killed run left is cut to whole records and completed by the next. */
-static void test_adopt(void **state) {
-    char path[128];
-    FILE *f;
+/* What a killed run left is nobody's but that run's: the next one neither completes nor continues
+ * nor removes it, also where its own pending file has the same target. */
+static void test_leftover(void **state) {
     void *self;
     (void)state;
     self = open_sink("a.txt");
     write_one(self, "durable");
     flush(self, false);
     end(self, WEIR_CLOSE_ABANDON); /* as far as files go, this is a kill */
-    assert_string_equal(names(""), ".a.txt");
-    snprintf(path, sizeof path, "%s/.a.txt", folder);
-    f = fopen(path, "a");
-    assert_non_null(f);
-    fputs("half a rec", f);
-    fclose(f);
+    assert_string_equal(content(pending_in("")), "durable\n");
     self = open_sink("a.txt");
     write_one(self, "again");
     end(self, WEIR_CLOSE_DRAIN);
-    assert_string_equal(names(""), "a-000001.txt a.txt");
-    assert_string_equal(content("a.txt"), "durable\n");
-    assert_string_equal(content("a-000001.txt"), "again\n");
+    assert_string_equal(names(""), ".a.txt.local--0-0-0.pending a.txt");
+    assert_string_equal(content("a.txt"), "again\n");
+}
+
+/* A literal hidden name: what x and .x are called while they are written has nothing to do with
+ * either. */
+static void test_hidden_name(void **state) {
+    void *self = open_sink(".x");
+    (void)state;
+    write_one(self, "hidden");
+    end(self, WEIR_CLOSE_DRAIN);
+    assert_string_equal(names(""), ".x");
+    self = open_sink("x");
+    write_one(self, "plain");
+    end(self, WEIR_CLOSE_DRAIN);
+    assert_string_equal(names(""), ".x x");
+    assert_string_equal(content(".x"), "hidden\n");
+    assert_string_equal(content("x"), "plain\n");
 }
 
 /* Two living sinks with one path: neither touches the other's file. */
@@ -397,12 +430,12 @@ static void test_two_writers(void **state) {
     write_one(a, "from a");
     b = open_sink("a.txt");
     write_one(b, "from b");
-    assert_string_equal(names(""), ".a-000001.txt .a.txt");
+    assert_string_equal(names(""), ".a.txt.local--0-0-0.pending .a.txt.local--0-0-1.pending");
     write_one(a, "from a");
     end(b, WEIR_CLOSE_DRAIN);
     end(a, WEIR_CLOSE_DRAIN);
-    assert_string_equal(content("a.txt"), "from a\nfrom a\n");
-    assert_string_equal(content("a-000001.txt"), "from b\n");
+    assert_string_equal(content("a-000001.txt"), "from a\nfrom a\n");
+    assert_string_equal(content("a.txt"), "from b\n");
 }
 
 static void test_length_framing(void **state) {
@@ -657,8 +690,12 @@ static void test_no_memory(void **state) {
                 if (!written) assert_true(fake_host_failed_alloc());
             }
             if (status == WEIR_OK) assert_true(written);
-            assert_int_equal(ops->close(create.self, &c), WEIR_OK);
-            if (status == WEIR_OK) assert_string_equal(content("a.txt"), "1\n2\n3\n");
+            if (ops->close(create.self, &c) != WEIR_OK) { /* said, and the records are there */
+                assert_true(fake_host_failed_alloc());
+                assert_string_equal(content(pending_in("")), "1\n2\n3\n");
+            } else if (status == WEIR_OK) {
+                assert_string_equal(content("a.txt"), "1\n2\n3\n");
+            }
             ops->destroy(create.self);
         }
         failed = fake_host_failed_alloc();
@@ -682,7 +719,8 @@ int main(void) {
         CASE(test_newline),
         CASE(test_no_space),
         CASE(test_partial_failure),
-        CASE(test_adopt),
+        CASE(test_leftover),
+        CASE(test_hidden_name),
         CASE(test_two_writers),
         CASE(test_length_framing),
         CASE(test_folder_in_the_way),
