@@ -51,6 +51,7 @@ checkpoint *recovery_describe(const context *cx, const checkpoint *from, weir_er
         to->plugin_version = arena_str(c->memory, plugin->version);
         to->kind = n->kind;
         to->parallelism = n->parallelism;
+        to->split_version = component_note(n->component)->splits.version;
         if (to->name.ptr == NULL || to->type.ptr == NULL || to->plugin_id.ptr == NULL ||
             to->plugin_version.ptr == NULL) {
             checkpoint_free(c);
@@ -67,6 +68,9 @@ typedef struct committer {
     instance *main; /* NULL = not open */
     weir_sink_two_phase two_phase;
     weir_sink_recover recover;
+    /* What it was given to commit last: its own until it answered or is closed. */
+    weir_blob *blobs;
+    const weir_blob **list;
 } committer;
 
 typedef struct recovery {
@@ -110,7 +114,11 @@ static weir_status open_committer(void *self, uint32_t n, const state_node *save
     weir_open args = {.deadline_ns = clock_mono_ns(&clock_system) + OPEN_TIMEOUT_NS,
                       .limits = &limits};
     weir_status status = instance_open(c->main, WEIR_ROLE_COMMITTER, &args, err);
-    if (status != WEIR_OK) return status;
+    if (status != WEIR_OK) {
+        instance_free(c->main);
+        c->main = NULL;
+        return status;
+    }
     const weir_sink_ops *ops = &c->main->bound->ops.sink;
     loader_extension(ops->get_extension, c->main->self, WEIR_SINK_TWO_PHASE, &c->two_phase,
                      sizeof c->two_phase);
@@ -125,6 +133,8 @@ static void close_committer(void *self, uint32_t n) {
     if (c->main == NULL) return;
     instance_close(c->main, WEIR_CLOSE_DRAIN, clock_mono_ns(&clock_system) + OPEN_TIMEOUT_NS, NULL);
     instance_free(c->main);
+    free(c->blobs);
+    free(c->list);
     *c = (committer){0};
 }
 
@@ -142,7 +152,8 @@ static weir_status await(recovery *r, committer *c, uint64_t token, int64_t dead
         if (interrupted(r)) return cancelled(err);
         int64_t now = clock_mono_ns(&clock_system);
         if (now >= deadline_ns) {
-            return error_set(err, WEIR_E_TIMEOUT, WEIR_ERR_RETRYABLE, "%s: commit: no answer",
+            /* Not asked again: the first call may still be under way. */
+            return error_set(err, WEIR_E_TIMEOUT, WEIR_ERR_FATAL, "%s: commit: no answer",
                              c->main->where);
         }
         int64_t until = now + LOOK_NS < deadline_ns ? now + LOOK_NS : deadline_ns;
@@ -162,14 +173,14 @@ static weir_status commit_items(void *self, uint32_t n, const state_committable 
                                 uint32_t count, uint32_t *verdicts, weir_error *err) {
     recovery *r = self;
     committer *c = &r->committers[n];
-    weir_blob *blobs = calloc(count + 1u, sizeof *blobs);
-    const weir_blob **list = calloc(count + 1u, sizeof(weir_blob *));
-    commit_answer *answer = NULL;
-    weir_status status = WEIR_OK;
+    free(c->blobs);
+    free(c->list);
+    weir_blob *blobs = c->blobs = calloc(count + 1u, sizeof *blobs);
+    const weir_blob **list = c->list = calloc(count + 1u, sizeof(weir_blob *));
     if (blobs == NULL || list == NULL) {
-        status = error_set(err, WEIR_E_NOMEM, 0, "out of memory for a commit");
-        goto done;
+        return error_set(err, WEIR_E_NOMEM, 0, "out of memory for a commit");
     }
+    commit_answer *answer = NULL;
     for (uint32_t k = 0; k < count; k++) {
         blobs[k] = (weir_blob){.struct_size = sizeof(weir_blob),
                                .scope = WEIR_SCOPE_ITEM,
@@ -183,7 +194,7 @@ static weir_status commit_items(void *self, uint32_t n, const state_committable 
                         .token = ++r->token,
                         .deadline_ns = clock_mono_ns(&clock_system) + STEP_TIMEOUT_NS,
                         .error = err};
-    status = c->two_phase.commit(c->main->self, &args);
+    weir_status status = c->two_phase.commit(c->main->self, &args);
     if (status == WEIR_OK) status = await(r, c, args.token, args.deadline_ns, &answer, err);
     if (status == WEIR_OK && answer->count != count) {
         if (answer->error != NULL) error_copy(err, answer->error);
@@ -194,10 +205,7 @@ static weir_status commit_items(void *self, uint32_t n, const state_committable 
                                                    c->main->where, answer->count, count);
     }
     if (status == WEIR_OK) memcpy(verdicts, answer->verdicts, count * sizeof verdicts[0]);
-done:
     if (answer != NULL) commit_answer_free(answer);
-    free(blobs);
-    free(list);
     return status;
 }
 

@@ -13,6 +13,8 @@
 /* A commit whose answer is lost would hold up every later checkpoint. */
 #define COMMIT_RETRY_BASE_NS (200 * CLOCK_NS_PER_MS)
 #define COMMIT_RETRY_MAX_NS (20 * CLOCK_NS_PER_S)
+/* How long after its deadline a commit may still answer. */
+#define COMMIT_GRACE_NS (30 * CLOCK_NS_PER_S)
 
 weir_status sink_checkpoint_open(task *t, weir_error *err) {
     instance *i = t->main;
@@ -126,8 +128,10 @@ static weir_status commit(task *t, const sink_action *a, weir_error *err) {
                         .token = a->token,
                         .deadline_ns = a->deadline_ns,
                         .error = err};
+    t->commit_deadline_ns = a->deadline_ns;
     weir_status status = t->two_phase.commit(t->main->self, &args);
     if (status == WEIR_OK) return WEIR_OK;
+    t->commit_deadline_ns = 0;
     /* Durable epochs only go forward: whatever the failure, it is tried again. */
     log_write(WEIR_LOG_WARN, t->main->component, "%s: commit of epoch %llu: %s; trying again",
               t->main->where, (unsigned long long)a->epoch, error_text(err));
@@ -141,6 +145,7 @@ static void take_verdicts(task *t) {
             log_write(WEIR_LOG_WARN, t->main->component, "%s: commit: %s", t->main->where,
                       error_text(v->error));
         }
+        t->commit_deadline_ns = 0;
         sink_epochs_verdicts(t->sink_epochs, v->token, v->count > 0 ? v->verdicts : NULL, v->count,
                              v->error, clock_mono_ns(&clock_system));
         commit_answer_free(v);
@@ -166,13 +171,25 @@ weir_status sink_checkpoint_turn(task *t, bool *cut, bool *turned, int64_t *unti
     }
     take_verdicts(t);
     error_clear(err);
+    int64_t now = clock_mono_ns(&clock_system);
+    if (t->commit_deadline_ns > 0) {
+        /* The call may still be under way, so it cannot be made again: a new instance can. */
+        if (now > t->commit_deadline_ns + COMMIT_GRACE_NS) {
+            return error_set(err, WEIR_E_TIMEOUT, WEIR_ERR_FATAL,
+                             "%s: no answer to a commit, which is long past its deadline",
+                             t->main->where);
+        }
+        if (t->commit_deadline_ns + COMMIT_GRACE_NS < *until_ns) {
+            *until_ns = t->commit_deadline_ns + COMMIT_GRACE_NS;
+        }
+    }
     weir_status status = look_for_flush(t, err);
     while (status == WEIR_OK) {
         bool idle = t->arrival.batch == NULL && batcher_idle(t->batcher) && task_flush_outlets(t);
         sink_action a = sink_epochs_next(t->sink_epochs, idle, clock_mono_ns(&clock_system));
         *cut = a.act == SINK_CUT;
         if (a.act == SINK_NOTHING || a.act == SINK_CUT) {
-            if (a.act == SINK_NOTHING && a.next_ns < *until_ns) *until_ns = a.next_ns;
+            if (a.next_ns > 0 && a.next_ns < *until_ns) *until_ns = a.next_ns;
             /* A cut that just began: the batcher is pumped before anybody sleeps. */
             *turned = *turned || (*cut && !t->cutting);
             t->cutting = *cut;

@@ -68,6 +68,7 @@ typedef struct task {
     bool cutting;                  /* a barrier waits for the batcher to run dry */
     weir_blob *commit_blobs;       /* of the commit under way */
     const weir_blob **commit_list;
+    int64_t commit_deadline_ns; /* of that; 0 = none */
     /* The latest that this task obeyed. */
     uint64_t barrier_epoch, done_epoch, commit_epoch;
     weir_limits limits;
