@@ -54,7 +54,7 @@ weir_status store_list(store *s, bool savepoints, store_entry **out, uint32_t *c
 /* A number above every epoch that was ever seen here: in names of checkpoints, damaged and
  * temporary ones too, and inside savepoints. Grows with every call. */
 uint64_t store_next_epoch(store *s);
-/* From a checkpoint that came from elsewhere: later epochs are above it. */
+/* From a checkpoint that came from elsewhere: later epochs are above it. store_load does it. */
 void store_saw_epoch(store *s, uint64_t epoch);
 
 /* The newest checkpoint into `out`, *out == NULL if there is none. A damaged file with a higher

@@ -15,6 +15,8 @@
 #define EPOCH_DIGITS 20u
 /* Choices that a refusal names: the rest is in `weir savepoint list`. */
 #define CHOICES_OF_EACH 3u
+/* Looks for the newest file while a worker replaces them. */
+#define LOOKS_MOST 20u
 
 static weir_status no_memory(weir_error *err);
 static weir_status refuse_damaged(const store *s, uint64_t epoch, weir_error *err);
@@ -173,7 +175,9 @@ weir_status store_load(store *s, weir_str name_or_path, checkpoint **out, weir_e
                              STR_FMT(name_or_path));
         memcpy(path, name_or_path.ptr, name_or_path.len);
         path[name_or_path.len] = '\0';
-        return store_read(s, path, 0, out, NULL, err);
+        weir_status read = store_read(s, path, 0, out, NULL, err);
+        if (read == WEIR_OK) store_saw_epoch(s, (*out)->epoch);
+        return read;
     }
     weir_status status = store_check_name(name_or_path, err);
     if (status != WEIR_OK) return status;
@@ -238,8 +242,10 @@ static checkpoint *newest_by_time(const store *s) {
     return newest;
 }
 
-weir_status store_newest(store *s, bool strict, checkpoint **out, weir_error *err) {
-    *out = NULL;
+/* One look. `vanished`: files were removed between the listing and the reading. */
+static weir_status look_for_newest(store *s, bool strict, checkpoint **out, bool *vanished,
+                                   weir_error *err) {
+    *vanished = false;
     weir_status status = find_files(s, err);
     if (status != WEIR_OK) return status;
     if (MUTATED(corrupt_steps_back)) strict = false;
@@ -266,7 +272,10 @@ weir_status store_newest(store *s, bool strict, checkpoint **out, weir_error *er
             error_clear(err);
             return WEIR_OK;
         }
-        if (status == WEIR_E_NOT_FOUND) continue; /* removed by a worker beside us */
+        if (status == WEIR_E_NOT_FOUND) {
+            *vanished = true;
+            continue;
+        }
         if (!store_is_damage(status)) return status;
         f->state = FILE_DAMAGED;
         if (strict) return refuse_damaged(s, f->epoch, err);
@@ -277,6 +286,16 @@ weir_status store_newest(store *s, bool strict, checkpoint **out, weir_error *er
     if (damaged > 0) return refuse_damaged(s, damaged, err);
     error_clear(err);
     return WEIR_OK;
+}
+
+weir_status store_newest(store *s, bool strict, checkpoint **out, weir_error *err) {
+    *out = NULL;
+    /* A worker beside a reader may remove all that was listed, but only for newer ones. */
+    for (unsigned tries = 0;; tries++) {
+        bool vanished;
+        weir_status status = look_for_newest(s, strict, out, &vanished, err);
+        if (status != WEIR_OK || *out != NULL || !vanished || tries == LOOKS_MOST) return status;
+    }
 }
 
 static weir_status no_memory(weir_error *err) {

@@ -383,6 +383,76 @@ static void no_epoch_comes_twice(void **unused) {
     free(path);
 }
 
+/* A number that came with a file from elsewhere is above this store's. */
+static void an_epoch_from_elsewhere_counts(void **unused) {
+    (void)unused;
+    open_store(3);
+    write_ok(70);
+    char *from = file_of(70), *copy = folder_path(root, "copy.weir");
+    assert_int_equal(rename(from, copy), 0);
+    folder_remove(folder);
+    reopen(3);
+    assert_true(store_next_epoch(s) == 1);
+    checkpoint *c = NULL;
+    assert_int_equal(store_load(s, str_of(copy), &c, err), WEIR_OK);
+    assert_string_equal(c->path.ptr, copy);
+    checkpoint_free(c);
+    assert_true(store_next_epoch(s) == 71);
+    free(from);
+    free(copy);
+}
+
+static void nobody_has_to_ask_why(void **unused) {
+    (void)unused;
+    open_store(3);
+    write_ok(3);
+    write_ok(4);
+    damage(4);
+    checkpoint *c = NULL;
+    assert_int_equal(store_newest(s, true, &c, NULL), WEIR_E_DATA);
+    assert_int_equal(store_newest(s, false, &c, NULL), WEIR_OK);
+    assert_true(c->epoch == 3);
+    checkpoint_free(c);
+    assert_int_equal(store_load(s, STR("absent"), &c, NULL), WEIR_E_NOT_FOUND);
+    assert_int_equal(store_delete_savepoint(s, STR("absent"), NULL), WEIR_E_NOT_FOUND);
+    const store_config again = config(1);
+    assert_null(store_open(&again, false, NULL));
+}
+
+/* A worker that removes what a reader has just listed. */
+static weir_status vanishing_read(void *self, const char *path, size_t max, buf *out,
+                                  weir_error *e) {
+    if (strstr(path, "00000000000000000004.weir") != NULL && there(4)) {
+        p.disk.read = probe_read;
+        char *four = file_of(4), *five = file_of(5);
+        checkpoint *c = sample_checkpoint(CHECKPOINT_PERIODIC, 5);
+        buf b;
+        buf_init(&b, 1 << 20);
+        assert_int_equal(checkpoint_encode(c, &b, e), WEIR_OK);
+        overwrite(five, b.data, b.len);
+        (void)unlink(four);
+        buf_free(&b);
+        checkpoint_free(c);
+        free(four);
+        free(five);
+    }
+    return probe_read(self, path, max, out, e);
+}
+
+static void a_reader_beside_a_worker_finds_the_newest(void **unused) {
+    (void)unused;
+    open_store(1);
+    write_ok(4);
+    store *owner = s;
+    const store_config c = config(1);
+    s = store_open(&c, true, err);
+    p.disk.read = vanishing_read;
+    uint64_t found = newest(true);
+    store_close(s);
+    s = owner;
+    assert_int_equal(found, 5);
+}
+
 static void the_highest_epoch_is_the_newest(void **unused) {
     (void)unused;
     open_store(5);
@@ -871,6 +941,9 @@ int main(void) {
         T(after_the_rename_nobody_knows),
         T(a_restore_syncs_what_it_read),
         T(no_epoch_comes_twice),
+        T(an_epoch_from_elsewhere_counts),
+        T(nobody_has_to_ask_why),
+        T(a_reader_beside_a_worker_finds_the_newest),
         T(the_highest_epoch_is_the_newest),
         T(a_strict_restore_is_refused_with_choices),
         T(nothing_readable_is_no_fresh_start),
