@@ -7,6 +7,11 @@
 #include "base/log.h"
 #include "base/str.h"
 
+typedef struct lost_waiting {
+    struct lost_waiting *next;
+    lost_piece piece;
+} lost_waiting;
+
 struct checkpointing {
     checkpointing_config config;
     wake wake;
@@ -16,6 +21,7 @@ struct checkpointing {
     char *stop_name; /* savepoint that the drain ends with; NULL = none */
     uint64_t stop_ticket;
     uint64_t epoch_without_store;
+    struct lost_waiting *lost; /* to be told */
     _Atomic bool ended;
     weir_error *error; /* scratch of the thread */
 };
@@ -180,12 +186,27 @@ static bool turn(checkpointing *c, int64_t *next_ns) {
     return true;
 }
 
+static void tell_lost(checkpointing *c) {
+    pthread_mutex_lock(&c->lock);
+    lost_waiting *first = c->lost;
+    c->lost = NULL;
+    pthread_mutex_unlock(&c->lock);
+    while (first != NULL) {
+        lost_waiting *next = first->next;
+        lost_report(c->config.store, NULL, &first->piece);
+        free(first);
+        first = next;
+    }
+}
+
 void *checkpointing_run(void *opaque) {
     checkpointing *c = opaque;
     while (!atomic_load(&c->ended) && !context_stopping(c->config.cx)) {
         int64_t next_ns = INT64_MAX;
+        tell_lost(c);
         if (!turn(c, &next_ns)) wake_wait(&c->wake, next_ns);
     }
+    tell_lost(c);
     return NULL;
 }
 
@@ -206,6 +227,17 @@ void checkpointing_ack(checkpointing *c, uint32_t task, uint64_t epoch, state_pa
 void checkpointing_committed(checkpointing *c, uint32_t task, uint64_t epoch) {
     pthread_mutex_lock(&c->lock);
     coordinator_committed(c->machine, task, epoch, clock_mono_ns(&clock_system));
+    pthread_mutex_unlock(&c->lock);
+    wake_signal(&c->wake);
+}
+
+void checkpointing_lost(checkpointing *c, const lost_piece *piece) {
+    lost_waiting *w = calloc(1, sizeof *w);
+    if (w == NULL) return; /* it is counted, and decides the exit status, all the same */
+    w->piece = *piece;
+    pthread_mutex_lock(&c->lock);
+    w->next = c->lost;
+    c->lost = w;
     pthread_mutex_unlock(&c->lock);
     wake_signal(&c->wake);
 }

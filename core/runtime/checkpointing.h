@@ -22,6 +22,7 @@
 #include "checkpoint/coordinator.h"
 #include "checkpoint/store.h"
 #include "runtime/context.h"
+#include "runtime/lost.h"
 #include "runtime/source_control.h"
 
 typedef struct checkpointing_config {
@@ -51,6 +52,8 @@ void checkpointing_end(checkpointing *c);  /* the thread returns soon [any] */
 void checkpointing_ack(checkpointing *c, uint32_t task, uint64_t epoch, state_part *part,
                        weir_status status, const weir_error *err);
 void checkpointing_committed(checkpointing *c, uint32_t task, uint64_t epoch);
+/* A sink gave up what it had prepared; told by the checkpoint thread, which has the store. */
+void checkpointing_lost(checkpointing *c, const lost_piece *piece);
 void checkpointing_source_ended(checkpointing *c, uint32_t task);
 
 /* ---- requests and status [any] ---- */

@@ -157,12 +157,38 @@ static void put_duration(words *w, const char *key, int64_t ns) {
     put_text(w, key, text);
 }
 
+static void put_restart(words *w, const restart_spec *r) {
+    static const char *const strategies[] = {"fixed_delay", "exponential", "none"};
+    put_text(w, "restart.strategy", strategies[r->strategy]);
+    if (r->strategy == RESTART_NONE) return;
+    if (r->attempts == UINT64_MAX) {
+        put_text(w, "restart.attempts", "unlimited");
+    } else {
+        put_number(w, "restart.attempts", r->attempts);
+    }
+    if (r->strategy == RESTART_FIXED_DELAY) put_duration(w, "restart.delay", r->delay_ns);
+    if (r->strategy == RESTART_EXPONENTIAL) {
+        put_duration(w, "restart.initial", r->initial_ns);
+        put_duration(w, "restart.max", r->max_ns);
+    }
+}
+
 static void put_settings(words *w, const settings_spec *s) {
     put_number(w, "parallelism", s->parallelism);
     put_number(w, "max_parallelism", s->max_parallelism);
     put_number(w, "memory", s->memory_bytes);
     put_duration(w, "start_timeout", s->start_timeout_ns);
     put_duration(w, "stop_timeout", s->stop_timeout_ns);
+    if (s->checkpoint_interval_ns == INT64_MAX) {
+        put_text(w, "checkpoint.interval", "none");
+    } else {
+        put_duration(w, "checkpoint.interval", s->checkpoint_interval_ns);
+    }
+    put_duration(w, "checkpoint.min_pause", s->checkpoint_min_pause_ns);
+    put_duration(w, "checkpoint.timeout", s->checkpoint_timeout_ns);
+    put_number(w, "checkpoint.retain", s->checkpoint_retain);
+    put_number(w, "checkpoint.tolerable_failures", s->checkpoint_tolerable_failures);
+    put_restart(w, &s->restart);
 }
 
 static void put_defaults(words *w, const char *prefix, const options *o) {

@@ -8,6 +8,7 @@
 #include "base/os.h"
 #include "base/str.h"
 #include "runtime/instance.h"
+#include "runtime/lost.h"
 
 #define OPEN_TIMEOUT_NS (60 * CLOCK_NS_PER_S)
 /* One commit, or one recovery of orphans, before it is asked for again. */
@@ -23,6 +24,15 @@ bool recovery_new_run_id(char *out, size_t size) {
         out[2 * i + 1] = "0123456789abcdef"[bytes[i] & 15];
     }
     out[2 * sizeof bytes] = '\0';
+    return true;
+}
+
+bool recovery_good_run_id(weir_str id) {
+    if (id.len != 16) return false;
+    for (size_t i = 0; i < id.len; i++) {
+        bool digit = id.ptr[i] >= '0' && id.ptr[i] <= '9';
+        if (!digit && !(id.ptr[i] >= 'a' && id.ptr[i] <= 'f')) return false;
+    }
     return true;
 }
 
@@ -261,11 +271,8 @@ static weir_status wait_between(void *self, int64_t ns, weir_error *err) {
 static void tell_lost(void *self, uint32_t n, const state_committable *item) {
     recovery *r = self;
     count(&r->config->cx->lost, 1);
-    log_write(WEIR_LOG_ERROR, NULL,
-              "%.*s[%u]: what was prepared in epoch %llu can no longer be committed: up to %llu "
-              "records of that epoch are lost at this sink",
-              STR_FMT(node_at(r, n)->name), item->instance, (unsigned long long)item->epoch,
-              (unsigned long long)item->records);
+    const lost_piece piece = {node_at(r, n)->name, item->instance, item->epoch, item->records};
+    lost_report(r->config->store, r->config->from, &piece);
 }
 
 /* ---- what the manifest has ---- */

@@ -12,6 +12,8 @@
 
 /* 16 hex digits and a NUL into `out`; false without random bytes. */
 bool recovery_new_run_id(char *out, size_t size);
+/* It becomes part of file names: nothing else is taken from a checkpoint's file. */
+bool recovery_good_run_id(weir_str id);
 
 /* Header and node identities of every checkpoint of this run, by node index. `from` gives
  * max_parallelism if there is one. NULL with `err`. The caller frees it. */

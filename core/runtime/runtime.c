@@ -297,8 +297,12 @@ static weir_status connect_tasks(runtime *rt, weir_error *err) {
 /* Who this run is, and the thread that will take its checkpoints. */
 static weir_status prepare_checkpoints(runtime *rt, weir_error *err) {
     const runtime_config *config = &rt->config;
-    bool same = config->from != NULL && !config->fork && config->from->instance_id.len > 0 &&
-                config->from->instance_id.len < sizeof rt->run_id;
+    bool same = config->from != NULL && !config->fork;
+    if (same && !recovery_good_run_id(config->from->instance_id)) {
+        return error_set(err, WEIR_E_DATA, WEIR_ERR_CONFIG,
+                         "the checkpoint of epoch %llu has an instance id that weir never writes",
+                         (unsigned long long)config->from->epoch);
+    }
     if (same) {
         memcpy(rt->run_id, config->from->instance_id.ptr, config->from->instance_id.len);
     } else if (!recovery_new_run_id(rt->run_id, sizeof rt->run_id)) {

@@ -154,11 +154,8 @@ static void take_verdicts(task *t) {
 
 static void tell_lost(task *t, const state_committable *lost) {
     count(&t->cx->lost, 1);
-    log_write(WEIR_LOG_ERROR, t->main->component,
-              "%s: what was prepared in epoch %llu can no longer be committed: up to %llu records "
-              "of that epoch are lost at this sink; read them again with --from a savepoint or "
-              "checkpoint of an earlier epoch",
-              t->main->where, (unsigned long long)lost->epoch, (unsigned long long)lost->records);
+    const lost_piece piece = {t->stage->node->name, t->index, lost->epoch, lost->records};
+    checkpointing_lost(t->epochs, &piece);
 }
 
 weir_status sink_checkpoint_turn(task *t, bool *cut, bool *turned, int64_t *until_ns,
