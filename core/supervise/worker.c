@@ -65,7 +65,7 @@ void worker_status_text(int wait_status, char *out, size_t size) {
 /* Signals of the terminal and of whoever signals the whole group reach the worker too. It ignores
  * them: the supervisor alone decides, so that each of them counts once. */
 static void worker_signals(const keepers *super) {
-    static const int ignored[] = {SIGINT, SIGTERM, SIGHUP, SIGPIPE};
+    static const int ignored[] = {SIGINT, SIGTERM, SIGHUP, SIGPIPE, SIGXFSZ};
     struct sigaction action;
     memset(&action, 0, sizeof action);
     action.sa_handler = SIG_IGN;
