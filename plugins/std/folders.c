@@ -6,8 +6,8 @@
 /* Journals tried before giving up: a name is taken only if the same epoch was restored twice. */
 #define TRIES_MAX 100000u
 
-static folder *find(const folders *f, weir_str dir, uint64_t *hash) {
-    folder *at;
+static folder_entry *find(const folders *f, weir_str dir, uint64_t *hash) {
+    folder_entry *at;
     *hash = UINT64_C(0xcbf29ce484222325);
     for (uint64_t i = 0; i < dir.len; i++) {
         *hash = (*hash ^ (unsigned char)dir.ptr[i]) * UINT64_C(0x100000001b3);
@@ -20,7 +20,7 @@ static folder *find(const folders *f, weir_str dir, uint64_t *hash) {
     return at;
 }
 
-static void free_folder(folders *f, folder *at) {
+static void free_folder(folders *f, folder_entry *at) {
     weir_free(f->ctx, at->dir);
     weir_free(f->ctx, at->prefix);
     weir_free(f->ctx, at);
@@ -29,7 +29,7 @@ static void free_folder(folders *f, folder *at) {
 static void forget_all(folders *f) {
     for (size_t i = 0; i < FOLDERS_BUCKETS; i++) {
         while (f->buckets[i] != NULL) {
-            folder *at = f->buckets[i];
+            folder_entry *at = f->buckets[i];
             f->buckets[i] = at->next;
             free_folder(f, at);
         }
@@ -128,7 +128,7 @@ static int sync_above(folders *f, const char *prefix, bool *sync_failed) {
 }
 
 static int add_folder(folders *f, weir_str dir, uint64_t hash, bool *sync_failed) {
-    folder *at = weir_zalloc(f->ctx, sizeof *at);
+    folder_entry *at = weir_zalloc(f->ctx, sizeof *at);
     bool in_root = dir.len == f->root_len && memcmp(dir.ptr, f->root, f->root_len) == 0;
     int code = 0;
     if (at == NULL) return ENOMEM;
@@ -156,7 +156,7 @@ static int add_folder(folders *f, weir_str dir, uint64_t hash, bool *sync_failed
 
 int folders_use(folders *f, weir_str dir, bool *sync_failed) {
     uint64_t hash;
-    folder *at = find(f, dir, &hash);
+    folder_entry *at = find(f, dir, &hash);
     *sync_failed = false;
     if (at == NULL) return add_folder(f, dir, hash, sync_failed);
     at->dirty = true;
@@ -165,7 +165,7 @@ int folders_use(folders *f, weir_str dir, bool *sync_failed) {
 
 int folders_sync(folders *f, const char **path) {
     for (size_t i = 0; i < FOLDERS_BUCKETS; i++) {
-        for (folder *at = f->buckets[i]; at != NULL; at = at->next) {
+        for (folder_entry *at = f->buckets[i]; at != NULL; at = at->next) {
             int code;
             if (!at->dirty) continue;
             code = pending_sync_names(f->fs, at->prefix);

@@ -18,14 +18,14 @@
 
 #define FOLDERS_BUCKETS 256u
 
-typedef struct folder {
-    struct folder *next; /* of the hash bucket */
-    char *dir;           /* as the path template gave it */
+typedef struct folder_entry {
+    struct folder_entry *next; /* of the hash bucket */
+    char *dir;                 /* as the path template gave it */
     char *prefix;
     size_t dir_len;
     uint64_t hash;
     bool dirty; /* holds names that are not durable */
-} folder;
+} folder_entry;
 
 typedef struct folders {
     weir_ctx *ctx;
@@ -35,7 +35,7 @@ typedef struct folders {
     size_t root_len;
     bool journal;   /* keep one */
     bool root_done; /* the folders above the root are durable */
-    folder *buckets[FOLDERS_BUCKETS];
+    folder_entry *buckets[FOLDERS_BUCKETS];
     size_t count;
     uint64_t counter; /* of the next journal's name */
     char *path;       /* of the journal; NULL = none yet */

@@ -320,8 +320,9 @@ static void decide_gone(const pending_fs *fs, const char *prefix, const pending_
     bool same = false;
     int code = fs->stat(fs->self, final, &st);
     if (code == 0 && st.size == file->length) {
-        if (st.inode == file->inode) same = true;
-        if (!same && (code = tail_matches(fs, final, file, &same)) != 0) {
+        /* Its inode says nothing: that of the pending file may have been given to another. */
+        code = tail_matches(fs, final, file, &same);
+        if (code != 0) {
             put_off(out, code, "read");
             return;
         }

@@ -613,8 +613,8 @@ static weir_status reopen(target_rules *rules, target *t, weir_error *error) {
     if (code == ENOENT || code == ENOTDIR) {
         /* Accepted records were in it. The last checkpoint knows what to do about that. */
         rules->broken = WEIR_E_INVALID_STATE;
-        return weir_fail(rules->ctx, error, rules->broken, 0,
-                         "the unfinished file of '%s' is gone", t->path);
+        return weir_fail(rules->ctx, error, rules->broken, 0, "the unfinished file of '%s' is gone",
+                         t->path);
     }
     return target_fail(rules, error, "open", t->path, code);
 }
