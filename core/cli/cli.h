@@ -73,6 +73,11 @@ const char *state_root(arena *memory, weir_error *err);
 const char *state_folder(arena *memory, weir_str name, weir_error *err);
 /* settings.checkpoint.store/<pipeline>, NULL if the manifest names none */
 const char *state_place(arena *memory, const pipeline *p);
+/* Leaves word in <root>/<pipeline>/place of where the store lies, or removes it (NULL: in the
+ * folder itself). */
+weir_status state_write_place(const char *folder, const char *lies, weir_error *err);
+/* What was left there; NULL: the store is in `folder`, or `err` is set. */
+const char *state_read_place(arena *memory, const char *folder, weir_error *err);
 
 /* ---- summary.c, status_line.c ---- */
 

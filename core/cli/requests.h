@@ -12,7 +12,8 @@
 
 typedef struct requests requests;
 
-requests *requests_new(worker_link *link, const plan *p); /* NULL without memory */
+/* `store_at`: the folder in which savepoints/ lies. NULL without memory. Nothing is copied. */
+requests *requests_new(worker_link *link, const plan *p, const char *store_at);
 void requests_free(requests *r);
 void requests_attach(requests *r, runtime *rt);
 
@@ -27,7 +28,9 @@ void requests_end(requests *r, bool well);
 
 /* A position for people: as text if it is printable, else 0x and hex; cut to fit. */
 const char *position_text(weir_str position, char out[128]);
-/* One JSON object: state, counters, splits with positions and lag, checkpoints. */
-void status_json(runtime *rt, const plan *p, const link_history *history, buf *out);
+/* One JSON object: state, counters, at most `max_splits` splits with positions and lag,
+ * checkpoints. */
+void status_json(runtime *rt, const plan *p, const link_history *history, uint64_t max_splits,
+                 buf *out);
 
 #endif

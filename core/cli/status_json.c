@@ -2,12 +2,20 @@
  * The status of a running pipeline as one JSON object: docs/reference/control.md.
  */
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
 
+#include "base/arena.h"
 #include "base/clock.h"
+#include "base/mem.h"
 #include "base/str.h"
 #include "cli/requests.h"
+
+/* What a plugin makes of a position for people: a sequence number, an offset, a time. */
+#define POSITION_TEXT_MAX 512u
+/* Ids and positions of one node's splits while they are told. */
+#define SPLITS_BYTES_MAX LINK_ANSWER_MAX
 
 const char *position_text(weir_str position, char out[128]) {
     bool printable = position.len > 0;
@@ -37,25 +45,105 @@ static void put_text(buf *out, const char *key, weir_str v) {
     buf_append_json(out, v);
 }
 
-typedef struct split_writer {
-    buf *out;
-    const node *node;
-    bool *first;
-} split_writer;
+/* ---- splits: copied under the table's lock, told without it, since a plugin takes part ---- */
 
-static void put_split(void *opaque, weir_str id, const char *state, weir_str position,
-                      int64_t lag_ms, uint64_t records) {
-    split_writer *w = opaque;
-    char text[128];
-    buf_append_z(w->out, *w->first ? "{\"split\":" : ",{\"split\":");
-    *w->first = false;
-    buf_append_json(w->out, id);
-    put_text(w->out, "node", w->node->name);
-    put_text(w->out, "state", str_of(state));
-    put_text(w->out, "position", str_of(position_text(position, text)));
-    if (lag_ms >= 0) put_i64(w->out, "lag_ms", lag_ms);
-    put_i64(w->out, "records", (int64_t)records);
-    buf_append_char(w->out, '}');
+typedef struct split_row {
+    weir_str id, position;
+    const char *state;
+    int64_t lag_ms;
+    uint64_t records;
+} split_row;
+
+typedef struct split_rows {
+    arena *memory;
+    split_row *items;
+    size_t count, cap;
+    const char *only; /* those in this state */
+    uint64_t room;    /* how many more are wanted */
+    bool failed;
+} split_rows;
+
+static void take_split(void *opaque, weir_str id, const char *state, weir_str position,
+                       int64_t lag_ms, uint64_t records) {
+    split_rows *r = opaque;
+    if (r->room == 0 || r->failed || strcmp(state, r->only) != 0) return;
+    if (r->count == r->cap) {
+        size_t cap = r->cap > 0 ? 2 * r->cap : 64;
+        split_row *more = mem_realloc(r->items, cap * sizeof *more);
+        if (more == NULL) {
+            r->failed = true;
+            return;
+        }
+        r->items = more;
+        r->cap = cap;
+    }
+    split_row row = {.id = arena_str(r->memory, id),
+                     .position = arena_str(r->memory, position),
+                     .state = state,
+                     .lag_ms = lag_ms,
+                     .records = records};
+    r->failed = row.id.ptr == NULL || row.position.ptr == NULL;
+    if (r->failed) return;
+    r->items[r->count++] = row;
+    r->room--;
+}
+
+static void put_split(buf *out, const node *n, const split_row *row, const char *position,
+                      bool first) {
+    buf_append_z(out, first ? "{\"split\":" : ",{\"split\":");
+    buf_append_json(out, row->id);
+    put_text(out, "node", n->name);
+    put_text(out, "state", str_of(row->state));
+    put_text(out, "position", str_of(position));
+    if (row->lag_ms >= 0) put_i64(out, "lag_ms", row->lag_ms);
+    put_i64(out, "records", (int64_t)row->records);
+    buf_append_char(out, '}');
+}
+
+/* What is read comes first, what is finished last, so that a few tell the most. */
+static void put_splits(runtime *rt, const pipeline *p, uint64_t most, buf *out) {
+    static const char *const order[] = {"assigned", "waiting", "finished"};
+    uint64_t known = 0, told = 0;
+    int64_t lag_ms = -1;
+    buf_append_z(out, ",\"splits\":[");
+    for (size_t k = 0; k < sizeof order / sizeof *order; k++) {
+        for (size_t i = 0; i < p->node_count; i++) {
+            const node *n = p->nodes[i];
+            splits *table = runtime_splits(rt, n);
+            if (table == NULL) continue;
+            if (k == 0) {
+                splits_summary s;
+                splits_summarize(table, &s);
+                known += s.known;
+                if (s.lag_ms > lag_ms) lag_ms = s.lag_ms;
+            }
+            split_rows rows = {
+                .memory = arena_new(SPLITS_BYTES_MAX), .only = order[k], .room = most - told};
+            if (rows.memory == NULL) continue;
+            splits_each(table, take_split, &rows);
+            bool ask = true;
+            for (size_t r = 0; r < rows.count; r++) {
+                char text[POSITION_TEXT_MAX];
+                const split_row *row = &rows.items[r];
+                weir_status status =
+                    ask && row->position.len > 0
+                        ? runtime_position_text(rt, n, row->position, text, sizeof text)
+                        : WEIR_E_UNSUPPORTED;
+                /* A plugin that is busy is not waited for once a split. */
+                ask = ask && status != WEIR_E_TIMEOUT &&
+                      (status != WEIR_E_UNSUPPORTED || row->position.len == 0);
+                char plain[128];
+                put_split(out, n, row,
+                          status == WEIR_OK ? text : position_text(row->position, plain),
+                          told++ == 0);
+            }
+            mem_free(rows.items);
+            arena_free(rows.memory);
+        }
+    }
+    buf_append_char(out, ']');
+    put_i64(out, "split_count", (int64_t)known);
+    if (lag_ms >= 0) put_i64(out, "lag_ms", lag_ms);
 }
 
 static void put_nodes(runtime *rt, const pipeline *p, buf *out) {
@@ -71,6 +159,7 @@ static void put_nodes(runtime *rt, const pipeline *p, buf *out) {
                               : n->kind == WEIR_KIND_SINK ? 1
                                                           : 2]));
         put_text(out, "type", n->type);
+        if (n->is_dead_letter) buf_append_z(out, ",\"dead_letter\":true");
         put_i64(out, "records_in", (int64_t)count_get(&c->records_in));
         put_i64(out, "bytes_in", (int64_t)count_get(&c->bytes_in));
         put_i64(out, "records_out", (int64_t)count_get(&c->records_out));
@@ -80,13 +169,6 @@ static void put_nodes(runtime *rt, const pipeline *p, buf *out) {
         put_i64(out, "dead_lettered", (int64_t)count_get(&c->dead_lettered));
         put_i64(out, "retried", (int64_t)count_get(&c->retried));
         buf_append_char(out, '}');
-    }
-    buf_append_z(out, "],\"splits\":[");
-    bool first = true;
-    for (size_t i = 0; i < p->node_count; i++) {
-        splits *s = runtime_splits(rt, p->nodes[i]);
-        split_writer w = {out, p->nodes[i], &first};
-        if (s != NULL) splits_each(s, put_split, &w);
     }
     buf_append_char(out, ']');
 }
@@ -120,7 +202,18 @@ static void put_checkpoints(runtime *rt, buf *out) {
     buf_append_char(out, ']');
 }
 
-void status_json(runtime *rt, const plan *p, const link_history *history, buf *out) {
+/* Resident memory of the worker, 0 if the system does not tell. */
+static int64_t resident_bytes(void) {
+    char text[128];
+    FILE *f = fopen("/proc/self/statm", "re");
+    bool got = f != NULL && fgets(text, sizeof text, f) != NULL;
+    if (f != NULL) fclose(f);
+    const char *second = got ? strchr(text, ' ') : NULL;
+    return second != NULL ? strtoll(second + 1, NULL, 10) * sysconf(_SC_PAGESIZE) : 0;
+}
+
+void status_json(runtime *rt, const plan *p, const link_history *history, uint64_t max_splits,
+                 buf *out) {
     int64_t ready = runtime_ready_ns(rt);
     buf_append_z(out, "{\"ok\":true,\"pipeline\":");
     buf_append_json(out, p->pipeline->name);
@@ -130,8 +223,13 @@ void status_json(runtime *rt, const plan *p, const link_history *history, buf *o
                                           : "starting"));
     put_i64(out, "pid", getpid());
     put_i64(out, "restarts", (int64_t)history->restarts);
+    put_i64(out, "supervised_us", history->supervised_us);
     put_i64(out, "started_us", history->started_us);
-    put_text(out, "last_error", str_of(history->last_error));
+    if (history->last_error[0] != '\0') {
+        put_text(out, "last_error", str_of(history->last_error));
+    } else {
+        buf_append_z(out, ",\"last_error\":null");
+    }
     put_i64(out, "uptime_ms", ready > 0 ? ms(clock_mono_ns(&clock_system) - ready) : 0);
     put_text(out, "delivery", str_of(delivery_name(p->guarantee)));
     put_i64(out, "restored_epoch", (int64_t)runtime_restored_epoch(rt));
@@ -139,7 +237,9 @@ void status_json(runtime *rt, const plan *p, const link_history *history, buf *o
     put_i64(out, "lost", (int64_t)runtime_lost(rt));
     put_i64(out, "memory_bytes", (int64_t)runtime_memory_used(rt));
     put_i64(out, "memory_limit", (int64_t)p->pipeline->settings.memory_bytes);
+    put_i64(out, "rss_bytes", resident_bytes());
     put_nodes(rt, p->pipeline, out);
+    put_splits(rt, p->pipeline, max_splits, out);
     put_checkpoints(rt, out);
     buf_append_char(out, '}');
 }

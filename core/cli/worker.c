@@ -23,7 +23,13 @@ static store *open_store(const worker_job *job, arena *memory, weir_error *err) 
                                  .place = state_place(memory, p),
                                  .pipeline = p->name,
                                  .retain = p->settings.checkpoint_retain};
-    return store_open(&config, false, err);
+    store *s = store_open(&config, false, err);
+    /* For commands that know the pipeline's name, and not its manifest. */
+    if (s != NULL && state_write_place(job->state_folder, config.place, err) != WEIR_OK) {
+        store_close(s);
+        return NULL;
+    }
+    return s;
 }
 
 typedef struct beginning {
@@ -199,7 +205,9 @@ int worker_main(void *opaque, worker_link *link, uint32_t attempt) {
     if (state == NULL) status = error_status(err);
     if (status == WEIR_OK) status = choose_beginning(job, state, attempt, &begin, err);
     if (status == WEIR_OK) {
-        r.requests = requests_new(link, job->loaded->plan);
+        const char *elsewhere = state_place(memory, job->loaded->pipeline);
+        r.requests = requests_new(link, job->loaded->plan,
+                                  elsewhere != NULL ? elsewhere : job->state_folder);
         runtime_config config = {.plan = job->loaded->plan,
                                  .plugins = job->loaded->plugins,
                                  .once = job->once,
@@ -220,7 +228,7 @@ int worker_main(void *opaque, worker_link *link, uint32_t attempt) {
         status = link_start(link, runtime_wake(r.rt), err);
         if (status == WEIR_OK) {
             status = run_pipeline(&r, &times, err);
-            requests_end(r.requests, status == WEIR_OK);
+            requests_end(r.requests, status == WEIR_OK && runtime_lost(r.rt) == 0);
             link_stop(link);
         }
     }

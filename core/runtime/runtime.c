@@ -16,6 +16,9 @@
 #include "runtime/source_control.h"
 #include "runtime/task.h"
 
+/* Whoever asks for the status waits so long for a source that is listing its splits. */
+#define POSITION_WAIT_NS (20 * CLOCK_NS_PER_MS)
+
 struct runtime {
     context cx; /* first: a task's thread finds its runtime by it */
     runtime_config config;
@@ -47,6 +50,15 @@ counters *runtime_counters(runtime *rt, const node *n) {
 }
 splits *runtime_splits(runtime *rt, const node *n) {
     return rt->splits[n->index];
+}
+weir_status runtime_position_text(runtime *rt, const node *n, weir_str position, char *out,
+                                  size_t size) {
+    for (uint32_t c = 0; c < rt->control_count; c++) {
+        if (rt->controls[c].node != n) continue;
+        int64_t until = clock_mono_ns(&clock_system) + POSITION_WAIT_NS;
+        return source_control_position(&rt->controls[c], position, out, size, until);
+    }
+    return WEIR_E_UNSUPPORTED;
 }
 uint64_t runtime_memory_used(const runtime *rt) {
     return batch_home_used(rt->cx.home);

@@ -60,6 +60,10 @@ void runtime_stop_with_savepoint(runtime *rt, weir_str name, uint64_t ticket);
 counters *runtime_counters(runtime *rt, const node *n); /* [any] */
 /* The splits of a source node, NULL for other nodes. */
 splits *runtime_splits(runtime *rt, const node *n);
+/* A position of a source's split as its plugin tells it to people. UNSUPPORTED: it does not;
+ * TIMEOUT: it is busy for longer than a moment; others: not this one. */
+weir_status runtime_position_text(runtime *rt, const node *n, weir_str position, char *out,
+                                  size_t size);
 uint64_t runtime_memory_used(const runtime *rt);
 uint64_t runtime_memory_peak(const runtime *rt);
 int64_t runtime_ready_ns(const runtime *rt); /* mono, when all tasks were open; 0 = not yet */

@@ -49,6 +49,40 @@ weir_status source_control_capture(source_control *c, uint64_t epoch, state_part
     return status;
 }
 
+/* The call itself; the instance is open and nobody else is in it. */
+static weir_status tell_position(const source_control *c, weir_str position, char *out, size_t size,
+                                 weir_error *err) {
+    weir_source_position table;
+    weir_status status = loader_extension(c->main->bound->ops.source.get_extension, c->main->self,
+                                          WEIR_SOURCE_POSITION, &table, sizeof table);
+    if (status != WEIR_OK || table.to_text == NULL) return WEIR_E_UNSUPPORTED;
+    weir_position_text args = {.struct_size = sizeof args,
+                               .position = position,
+                               .buffer = out,
+                               .buffer_size = size - 1,
+                               .error = err};
+    status = table.to_text(c->main->self, &args);
+    if (status != WEIR_OK) return status == WEIR_E_UNSUPPORTED ? WEIR_E_DATA : status;
+    if (args.text.ptr == NULL || args.text.len == 0 || args.text.len >= size) return WEIR_E_DATA;
+    memmove(out, args.text.ptr, args.text.len);
+    out[args.text.len] = '\0';
+    return WEIR_OK;
+}
+
+weir_status source_control_position(source_control *c, weir_str position, char *out, size_t size,
+                                    int64_t deadline_ns) {
+    struct timespec until = {.tv_sec = deadline_ns / CLOCK_NS_PER_S,
+                             .tv_nsec = deadline_ns % CLOCK_NS_PER_S};
+    if (pthread_mutex_clocklock(&c->calls, CLOCK_MONOTONIC, &until) != 0) return WEIR_E_TIMEOUT;
+    weir_error *err = error_new();
+    weir_status status = !c->main->opened ? WEIR_E_UNSUPPORTED
+                         : err == NULL    ? WEIR_E_NOMEM
+                                          : tell_position(c, position, out, size, err);
+    error_free(err);
+    pthread_mutex_unlock(&c->calls);
+    return status;
+}
+
 void source_control_cancel(source_control *c) {
     atomic_store(&c->cancelled, true);
     if (c->main != NULL) instance_cancel(c->main);
