@@ -38,6 +38,7 @@
 #define OFFSET_BITS 48u
 #define OFFSET_MASK ((UINT64_C(1) << OFFSET_BITS) - 1)
 #define POSITION_BYTES 8u
+#define PUT_BACK "put the file back as it was, or start anew with --from none"
 #define POSITION_BYTES_FOLLOW 16u
 
 typedef struct split {
@@ -51,12 +52,14 @@ typedef struct split {
     uint64_t want;    /* bytes of a segment */
     uint64_t least;   /* bytes the next one must have: a record did not fit; 0 = no such need */
     uint64_t average; /* bytes of a record, as met so far */
+    uint64_t size;    /* of the file when it was last looked at */
     int64_t next_ns;  /* not worth a look before */
     uint64_t used;    /* counts polls: which fd to close when there are too many */
     bool paused;
     bool idle;     /* and said so */
     bool drained;  /* the file behind fd was replaced: end of it, then the new one */
     bool skipping; /* inside a record that was too large */
+    bool resumed;  /* from a position that nobody has compared with the file yet */
     bool finished;
 } split;
 
@@ -173,6 +176,7 @@ static weir_status new_split(file_source *self, const weir_assign *args, uint32_
         uint64_t v = std_get_u64(args->position_ptr[i]);
         s->offset = v & OFFSET_MASK;
         s->generation = v >> OFFSET_BITS;
+        s->resumed = s->offset > 0;
     }
     if (position_len == POSITION_BYTES_FOLLOW) {
         s->inode = std_get_u64(args->position_ptr[i] + POSITION_BYTES);
@@ -470,6 +474,47 @@ static weir_status skip_record(file_source *self, split *s, const char *bytes, u
     return WEIR_OK;
 }
 
+/* Does a record begin at the position, as far as can be told? An inode would tell less: a copy of
+ * the file on another machine is as good. */
+static bool begins_record(const file_source *self, const split *s, uint64_t file_size) {
+    char before = '\n';
+    if (self->framing != WEIR_FRAMING_LINES || s->offset == file_size) return true;
+    return pread(s->fd, &before, 1, (off_t)(s->offset - 1)) == 1 && before == '\n';
+}
+
+static weir_status too_short(file_source *self, const split *s, uint64_t file_size,
+                             weir_error *error) {
+    weir_fail(self->ctx, error, WEIR_E_INCOMPATIBLE, WEIR_ERR_FATAL,
+              "'%s' has %llu bytes, expected at least the %llu that were read already", s->path,
+              (unsigned long long)file_size, (unsigned long long)s->offset);
+    weir_fail_hint(self->ctx, error, PUT_BACK);
+    return WEIR_E_INCOMPATIBLE;
+}
+
+/* The first look at a file after a restart: is it still the one that the position is of? A followed
+ * file that was rewritten is read from its beginning, as if that had happened before our eyes; any
+ * other is refused, for its records were to be read once each. */
+static weir_status check_resumed(file_source *self, split *s, uint64_t file_size,
+                                 weir_error *error) {
+    bool shorter = file_size < s->offset;
+    s->resumed = false;
+    if (!shorter && begins_record(self, s, file_size)) return WEIR_OK;
+    if (self->follow) {
+        weir_log(self->ctx, WEIR_LOG_WARN,
+                 "'%s' was rewritten since the checkpoint: reading it from its beginning", s->path);
+        s->generation++;
+        s->offset = 0;
+        return WEIR_OK;
+    }
+    s->resumed = true; /* the next look finds the same */
+    if (shorter) return too_short(self, s, file_size, error);
+    weir_fail(self->ctx, error, WEIR_E_INCOMPATIBLE, WEIR_ERR_FATAL,
+              "no record begins at offset %llu of '%s', where the checkpoint goes on",
+              (unsigned long long)s->offset, s->path);
+    weir_fail_hint(self->ctx, error, PUT_BACK);
+    return WEIR_E_INCOMPATIBLE;
+}
+
 /* One attempt: a batch, WEIR_EVENT at the end, WEIR_AGAIN with nothing new in a followed file, or
  * WEIR_OK without a batch: try again at once. */
 static weir_status read_once(file_source *self, split *s, weir_poll *args) {
@@ -487,6 +532,15 @@ static weir_status read_once(file_source *self, split *s, weir_poll *args) {
     if (fstat(s->fd, &st) != 0) return io_error(self, s, "look at", errno, args->error);
     if (S_ISDIR(st.st_mode)) return io_error(self, s, "read", EISDIR, args->error);
     file_size = (uint64_t)st.st_size;
+    if (s->resumed && S_ISREG(st.st_mode)) {
+        status = check_resumed(self, s, file_size, args->error);
+        if (status != WEIR_OK) return status;
+    }
+    /* Cut while it was read: what was behind is gone, and the end would look like any other. */
+    if (!self->follow && file_size < s->size && file_size < s->offset) {
+        return too_short(self, s, file_size, args->error);
+    }
+    s->size = file_size;
     if (self->follow && file_size <= s->offset) return follow_end(self, s, file_size);
     want = read_size(s, args, file_size);
     if (want > self->record_max + WEIR_FRAME_LENGTH_BYTES + SEGMENT_BYTES) {

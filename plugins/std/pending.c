@@ -292,12 +292,17 @@ static int look_at(void *opaque, const char *name) {
     char path[PENDING_PATH_MAX];
     pending_stat st;
     bool same = false;
+    int code;
     if (join(path, s->prefix, text_of(name)) != 0) return 0;
-    if (s->fs->stat(s->fs->self, path, &st) != 0 || st.inode != s->file->inode) return 0;
+    /* A file that cannot be looked at may be the one: then nothing is decided yet. */
+    code = s->fs->stat(s->fs->self, path, &st);
+    if (code != 0) return code == ENOENT ? 0 : code;
+    if (st.inode != s->file->inode) return 0;
     if (st.size < s->file->length) return 0;
     /* One that was open may have grown before it was completed. */
     if (st.size > s->file->length && s->file->kind != PENDING_OPEN) return 0;
-    if (tail_matches(s->fs, path, s->file, &same) != 0) return 0;
+    code = tail_matches(s->fs, path, s->file, &same);
+    if (code != 0) return code == ENOENT ? 0 : code;
     if (!same) return 0;
     snprintf(s->out, PENDING_NAME_MAX, "%s", name);
     return EEXIST;

@@ -366,6 +366,77 @@ static void test_follow(void **state) {
     fake_instance_free(&i);
 }
 
+/* A position in the middle, in a file that is not what it was. */
+static void test_resume_in_a_changed_file(void **state) {
+    static const struct {
+        const char *text;
+        const char *error;  /* of a bounded read */
+        const char *follow; /* what following reads */
+    } cases[] = {
+        {"one\ntwo\nthree\n", NULL, "<two><three>"},
+        {"one\n", NULL, ""}, /* read to its end */
+        {"on\n", "has 3 bytes, expected at least the 4", "<on>"},
+        {"", "has 0 bytes", ""},
+        {"another\nfile\n", "no record begins at offset 4", "<another><file>"},
+    };
+    (void)state;
+    for (size_t n = 0; n < sizeof cases / sizeof cases[0]; n++) {
+        for (int follow = 0; follow < 2; follow++) {
+            weir_poll p = {.struct_size = sizeof p, .room_records = 10, .room_bytes = 1 << 20};
+            const char *wanted = follow || cases[n].error == NULL ? cases[n].follow : "";
+            char position[8];
+            fake_instance i;
+            reading r = {0};
+            void *self;
+            put_file(6, cases[n].text, strlen(cases[n].text), "w");
+            fake_instance_init(&i);
+            fake_set_number(&i, "follow", follow);
+            std_put_u64(position, 4);
+            self = open_source(&i, WEIR_FRAMING_LINES);
+            assign_one(self, path_of(6), (weir_str){position, sizeof position});
+            if (!follow && cases[n].error != NULL) {
+                for (int again = 0; again < 2; again++) { /* it does not pass by asking twice */
+                    p.error = error_new();
+                    assert_int_equal(ops->poll(self, &p), WEIR_E_INCOMPATIBLE);
+                    assert_non_null(strstr(error_text(p.error), cases[n].error));
+                    assert_false(error_flags(p.error) & WEIR_ERR_RETRYABLE);
+                    error_free(p.error);
+                }
+            } else {
+                assert_int_equal(read_some(self, &r, 10, 1 << 20, UINT32_MAX),
+                                 follow ? WEIR_AGAIN : WEIR_END);
+            }
+            assert_int_equal(r.used, strlen(wanted));
+            if (r.used > 0) assert_memory_equal(r.text, wanted, r.used);
+            close_source(self);
+            free(r.text);
+            fake_instance_free(&i);
+        }
+    }
+}
+
+/* Cut under a bounded reader: an error, not an early end. */
+static void test_cut_while_read(void **state) {
+    weir_poll p = {.struct_size = sizeof p, .room_records = 10, .room_bytes = 1 << 20};
+    fake_instance i;
+    reading r = {0};
+    void *self;
+    (void)state;
+    put_file(6, "one\ntwo\nthree\n", 14, "w");
+    fake_instance_init(&i);
+    self = open_source(&i, WEIR_FRAMING_LINES);
+    assign_one(self, path_of(6), (weir_str){"", 0});
+    assert_int_equal(read_some(self, &r, 2, 1 << 20, 1), WEIR_OK);
+    put_file(6, "one\n", 4, "w");
+    p.error = error_new();
+    assert_int_equal(ops->poll(self, &p), WEIR_E_INCOMPATIBLE);
+    assert_non_null(strstr(error_text(p.error), "has 4 bytes, expected at least the 8"));
+    error_free(p.error);
+    close_source(self);
+    free(r.text);
+    fake_instance_free(&i);
+}
+
 static void test_positions_as_text(void **state) {
     fake_instance i;
     char buffer[64];
@@ -412,10 +483,16 @@ static void test_missing(void **state) {
 
 int main(void) {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_lines),     cmocka_unit_test(test_cut_points),
-        cmocka_unit_test(test_too_large), cmocka_unit_test(test_length_and_none),
-        cmocka_unit_test(test_enumerate), cmocka_unit_test(test_follow),
-        cmocka_unit_test(test_missing),   cmocka_unit_test(test_positions_as_text),
+        cmocka_unit_test(test_lines),
+        cmocka_unit_test(test_cut_points),
+        cmocka_unit_test(test_too_large),
+        cmocka_unit_test(test_length_and_none),
+        cmocka_unit_test(test_enumerate),
+        cmocka_unit_test(test_follow),
+        cmocka_unit_test(test_resume_in_a_changed_file),
+        cmocka_unit_test(test_cut_while_read),
+        cmocka_unit_test(test_missing),
+        cmocka_unit_test(test_positions_as_text),
     };
     ops = std_file_source.ops;
     return cmocka_run_group_tests(tests, make_folder, remove_folder);
