@@ -32,8 +32,10 @@ typedef struct control_server control_server;
 control_server *control_listen(const char *folder,
                                void (*on_request)(void *opaque, uint64_t ticket, weir_str json),
                                void *opaque, weir_error *err);
-/* Sends what still waits for a moment, removes the socket; NULL is ignored. */
+/* Removes the socket and drops what is not sent yet; NULL is ignored. */
 void control_close(control_server *s);
+/* Some answer is not sent whole. */
+bool control_waiting(const control_server *s);
 /* In a forked process: closes the descriptors only; the socket stays the parent's. */
 void control_forget(control_server *s);
 /* A ticket whose client has gone is ignored, as is a NULL server. */

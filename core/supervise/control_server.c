@@ -24,8 +24,6 @@
 #include "weir/json.h"
 
 #define ANSWER_MAX (LINK_ANSWER_MAX + 64)
-/* What still waits when the socket is closed may take so long in all. */
-#define LAST_FLUSH_MS 500
 #define BACKLOG 64
 
 typedef struct client {
@@ -98,20 +96,15 @@ control_server *control_listen(const char *folder,
 
 void control_close(control_server *s) {
     if (s == NULL) return;
-    for (int left = LAST_FLUSH_MS; left > 0; left -= 10) {
-        struct pollfd fds[CONTROL_CLIENTS_MAX];
-        nfds_t n = 0;
-        for (unsigned i = 0; i < CONTROL_CLIENTS_MAX; i++) {
-            lines_flush(&s->clients[i].lines);
-            if (lines_waiting(&s->clients[i].lines))
-                fds[n++] = (struct pollfd){.fd = s->clients[i].lines.fd, .events = POLLOUT};
-        }
-        if (n == 0) break;
-        (void)poll(fds, n, 10);
-    }
     unlink(s->address.sun_path); /* the lock is still ours, so it is our socket */
     close_all(s);
     mem_free(s);
+}
+
+bool control_waiting(const control_server *s) {
+    for (unsigned i = 0; i < CONTROL_CLIENTS_MAX; i++)
+        if (lines_waiting(&s->clients[i].lines)) return true;
+    return false;
 }
 
 void control_forget(control_server *s) {

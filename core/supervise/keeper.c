@@ -21,6 +21,8 @@
 /* Exit statuses of the program (cli.h has the whole list). */
 #define STATUS_FAILED 1
 #define STATUS_CONFIG 78
+/* How long clients may take to read their last answers when the pipeline has ended. */
+#define LINGER_NS (2 * CLOCK_NS_PER_S)
 
 static int64_t later(int64_t now, int64_t ns);
 static void on_line(keeper *k, weir_str line);
@@ -152,11 +154,15 @@ int64_t keeper_tick(keeper *k, int64_t now) {
         if (k->state == KEEPER_WAITING) return k->due_ns;
     }
     if (k->state == KEEPER_ENDED && k->control != NULL) {
+        if (control_waiting(k->control) && now < k->linger_ns) return k->linger_ns;
         control_close(k->control);
         k->control = NULL;
     }
     if (k->state == KEEPER_ENDED || k->pid == 0) return INT64_MAX;
-    if (now >= k->kill_ns) kill(k->pid, SIGKILL), k->kill_ns = INT64_MAX;
+    if (now >= k->kill_ns) {
+        kill(k->pid, SIGKILL);
+        k->kill_ns = INT64_MAX;
+    }
     if (now >= k->give_up_ns) {
         event_say(&k->events, WEIR_LOG_ERROR, "killed", k->pid,
                   "worker %d did not end within stop_timeout and a margin: killing it; what it did "
@@ -349,7 +355,9 @@ static void end(keeper *k, int status) {
     k->exit_status = status;
     if (status != 0 && k->super->first_failure == 0) k->super->first_failure = status;
     keeper_fail_requests(k);
-    /* The socket is closed by keeper_tick: this may run inside a call of its. */
+    /* The socket is closed by keeper_tick: this may run inside a call of its, and answers may still
+     * be on their way to a slow reader. */
+    k->linger_ns = later(clock_mono_ns(&clock_system), LINGER_NS);
 }
 
 /* The name of the report that the crash handlers wrote, so that people find it. */

@@ -71,7 +71,8 @@ struct keeper {
     uint64_t restarts;
     int64_t supervised_us, started_us;
     char last_error[1024];
-    int exit_status; /* ENDED */
+    int exit_status;   /* ENDED */
+    int64_t linger_ns; /* ENDED: the control socket is closed then, or when all is sent */
 
     keeper_request *asked;
     size_t asked_count, asked_cap;

@@ -158,7 +158,7 @@ static void on_stop_signal(keepers *all, const event_source *self, int number, b
 
 static bool all_ended(const keepers *all) {
     for (size_t i = 0; i < all->count; i++)
-        if (all->all[i].state != KEEPER_ENDED) return false;
+        if (all->all[i].state != KEEPER_ENDED || all->all[i].control != NULL) return false;
     return true;
 }
 

@@ -5,6 +5,7 @@
 
 #include <signal.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
@@ -221,6 +222,40 @@ static void test_a_worker_holds_no_socket_of_the_supervisors(void **state) {
     scene_end(&s);
 }
 
+#define LARGE ((size_t)4 << 20)
+
+static int work_answers_and_ends(void *opaque, worker_link *link, uint32_t attempt) {
+    (void)attempt;
+    begin(link);
+    link_ready(link);
+    scene_say(opaque, "run");
+    link_request *r = scene_await_request(link, &waker);
+    char *json = malloc(LARGE + 1);
+    memset(json, 'x', LARGE);
+    memcpy(json, "{\"a\":\"", 6);
+    memcpy(json + LARGE - 2, "\"}", 3);
+    link_answer(link, r->id, json);
+    link_request_free(r);
+    free(json);
+    return 0;
+}
+
+/* The worker is gone before the answer is read. */
+static void test_the_last_answer_arrives_whole(void **state) {
+    (void)state;
+    scene s;
+    buf out;
+    buf_init(&out, 2 * LARGE);
+    scene_begin(&s, work_answers_and_ends);
+    scene_start(&s);
+    scene_expect(&s, "run");
+    ask(&s, "{\"do\":\"x\"}", &out);
+    assert_int_equal(out.len, LARGE);
+    assert_int_equal(scene_wait(&s), 0);
+    buf_free(&out);
+    scene_end(&s);
+}
+
 /* ---- without one ---- */
 
 static int work_starts_slowly(void *opaque, worker_link *link, uint32_t attempt) {
@@ -369,6 +404,7 @@ int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_requests_reach_the_worker),
         cmocka_unit_test(test_a_worker_that_dies_or_hangs_leaves_no_asker_waiting),
+        cmocka_unit_test(test_the_last_answer_arrives_whole),
         cmocka_unit_test(test_a_worker_holds_no_socket_of_the_supervisors),
         cmocka_unit_test(test_the_supervisor_answers_for_a_starting_worker),
         cmocka_unit_test(test_the_supervisor_answers_while_it_waits_for_a_restart),
