@@ -66,7 +66,7 @@ def test_no_file_of_weir_takes_the_number_of_a_closed_stream(weir, streams, numb
     document = pipeline({"in": {"type": "generator", "shape": "sequence", "rate": 100}},
                         {"out": {"type": "file", "path": "out.txt", "input": "in"}})
     running = weir.start("run", weir.manifest(document), command=closed(streams))
-    wait_for(lambda: (weir.folder / ".out.txt").exists(), 30, "the sink writes")
+    wait_for(lambda: list(weir.folder.glob(".out*.pending")), 30, "the sink writes")
     for pid in (running.pid, running.worker()):
         for number in numbers:
             assert os.readlink(f"/proc/{pid}/fd/{number}") == "/dev/null"

@@ -67,28 +67,29 @@ class Running:
         [pid] = wait_for(one, seconds * SLOWNESS, "there is a worker")
         return pid
 
-    def ask(self, seconds=60, name="test", **request):
-        """The answer of a pipeline's control socket to one request, such as do="status"."""
+    def ask(self, do, pipeline="test", seconds=60, **request):
+        """The answer of a pipeline's control socket to one request: status, savepoint or stop."""
         with socket.socket(socket.AF_UNIX) as control:
             control.settimeout(seconds * SLOWNESS)
-            control.connect(str(self.state / name / "control.sock"))
-            control.sendall(json.dumps(request).encode() + b"\n")
+            control.connect(str(self.state / pipeline / "control.sock"))
+            control.sendall(json.dumps({"do": do, **request}).encode() + b"\n")
             with control.makefile("rb") as answer:
                 return json.loads(answer.readline())
 
-    def status(self, name="test"):
+    def status(self, pipeline="test"):
         """What the control socket says, or {} as long as nobody answers there."""
         try:
-            return self.ask(do="status", name=name)
+            answer = self.ask("status", pipeline)
         except (OSError, ValueError):
             return {}
+        return answer if "state" in answer else {}  # the worker died of all moments in this one
 
-    def wait_status(self, condition, what, seconds=60, name="test"):
+    def wait_status(self, condition, what, seconds=60, pipeline="test"):
         """The first status that fulfils condition(status)."""
         def reached():
             if not self.alive():
                 raise AssertionError(f"weir ended too early:\n{self.errors()[-8000:]}")
-            status = self.status(name)
+            status = self.status(pipeline)
             return status if status and condition(status) else None
 
         return wait_for(reached, seconds * SLOWNESS, what)
