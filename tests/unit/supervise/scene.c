@@ -8,6 +8,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/prctl.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
@@ -51,7 +52,8 @@ void scene_start(scene *s) {
     s->supervisor = fork();
     assert_true(s->supervisor >= 0);
     if (s->supervisor == 0) {
-        setpgid(0, 0); /* a group of its own: the tests signal it */
+        prctl(PR_SET_PDEATHSIG, SIGKILL); /* a test that fails leaves nobody behind */
+        setpgid(0, 0);                    /* a group of its own: the tests signal it */
         close(s->said_in);
         int fd = open(s->err_file, O_WRONLY | O_CREAT | O_APPEND | O_CLOEXEC, 0600);
         if (fd < 0 || dup2(fd, STDERR_FILENO) < 0) _exit(99);
