@@ -594,10 +594,6 @@ static weir_status sink_recover(void *opaque, weir_recover *args) {
     weir_status status;
     args->found = r.found;
     args->aborted = r.removed;
-    if (r.removed > 0) {
-        weir_log(self->ctx, WEIR_LOG_INFO, "removed %llu unfinished files of the run before",
-                 (unsigned long long)r.removed);
-    }
     if (code == 0) return WEIR_OK;
     if (code == ECANCELED) {
         bool cancelled = atomic_load_explicit(&self->cancelled, memory_order_relaxed);
