@@ -19,6 +19,11 @@
 /* Whoever asks for the status waits so long for a source that is listing its splits. */
 #define POSITION_WAIT_NS (20 * CLOCK_NS_PER_MS)
 
+/* How often a start looks whether it is still wanted. */
+#define LOOK_NS (200 * CLOCK_NS_PER_MS)
+/* Components keep the deadline of their open themselves; one that does not is given up then. */
+#define OPEN_GRACE_NS (10 * CLOCK_NS_PER_S)
+
 struct runtime {
     context cx; /* first: a task's thread finds its runtime by it */
     runtime_config config;
@@ -395,6 +400,26 @@ static weir_status restore(runtime *rt, weir_error *err) {
     return status;
 }
 
+/* Until every task is open: each has start_timeout for it. */
+static void await_open(runtime *rt) {
+    int64_t give_up_ns = clock_mono_ns(&clock_system) +
+                         rt->cx.plan->pipeline->settings.start_timeout_ns + OPEN_GRACE_NS;
+    while (!context_stopping(&rt->cx) && !context_draining(&rt->cx) &&
+           atomic_load(&rt->opened) < rt->task_count) {
+        int64_t now = clock_mono_ns(&clock_system);
+        wake_wait(&rt->cx.control, now + LOOK_NS);
+        if (atomic_load(&rt->opened) == rt->task_count) return;
+        if (rt->config.interrupted != NULL &&
+            rt->config.interrupted(rt->config.interrupted_opaque)) {
+            runtime_abandon(rt, WEIR_E_CANCELLED,
+                            "stopped by a signal before the pipeline was ready");
+        } else if (now > give_up_ns) {
+            runtime_abandon(rt, WEIR_E_TIMEOUT,
+                            "a component did not open within start_timeout, and did not say so");
+        }
+    }
+}
+
 weir_status runtime_start(runtime *rt, weir_error *err) {
     weir_status status = restore(rt, err);
     for (uint32_t t = 0; t < rt->task_count && status == WEIR_OK; t++) {
@@ -408,16 +433,7 @@ weir_status runtime_start(runtime *rt, weir_error *err) {
     if (status != WEIR_OK) {
         context_fail(&rt->cx, err);
     } else {
-        while (!context_stopping(&rt->cx) && !context_draining(&rt->cx) &&
-               atomic_load(&rt->opened) < rt->task_count) {
-            wake_wait(&rt->cx.control, INT64_MAX);
-            if (rt->config.interrupted != NULL &&
-                rt->config.interrupted(rt->config.interrupted_opaque) &&
-                atomic_load(&rt->opened) < rt->task_count) {
-                runtime_abandon(rt, WEIR_E_CANCELLED,
-                                "stopped by a signal before the pipeline was ready");
-            }
-        }
+        await_open(rt);
         if (!context_stopping(&rt->cx)) {
             int starting = PHASE_STARTING;
             atomic_compare_exchange_strong(&rt->cx.phase, &starting, PHASE_RUNNING);
