@@ -16,10 +16,11 @@
 #define PAUSE_BASE_NS INT64_C(100000000)
 #define PAUSE_MAX_NS INT64_C(10000000000)
 
-/* What retained checkpoints refer to, of one node. */
+/* What retained checkpoints say of one node. */
 typedef struct kept {
-    state_blob **blobs; /* in the run's arena, as everything they point to */
+    state_blob **blobs; /* that they refer to; in the run's arena, as everything they point to */
     uint32_t count, cap;
+    uint32_t parallelism; /* the highest: a run behind the savepoint may have had more tasks */
 } kept;
 
 typedef struct run {
@@ -84,8 +85,8 @@ static weir_status start_fresh(run *r) {
 static weir_status start_from(run *r) {
     weir_status status = match(r);
     if (status == WEIR_OK) status = store_sync(r->config->store, r->config->from, r->err);
-    if (status == WEIR_OK) status = open_nodes(r);
     if (status == WEIR_OK) status = gather(r);
+    if (status == WEIR_OK) status = open_nodes(r);
     if (status == WEIR_OK && MUTATED(recover_before_commit)) status = recover_nodes(r);
     if (status == WEIR_OK && !MUTATED(no_commit_at_restore)) status = commit_nodes(r);
     if (status == WEIR_OK && MUTATED(recover_before_durable)) status = recover_nodes(r);
@@ -285,9 +286,16 @@ static weir_status about(const run *r, uint32_t n, const char *what, weir_status
 static weir_status open_nodes(run *r) {
     for (uint32_t n = 0; n < r->config->node_count; n++) {
         if (!commits(r, n) && !recovers(r, n)) continue;
+        const state_node *saved = saved_node(r, n);
+        state_node widest;
+        if (saved != NULL && saved->parallelism < r->kept[n].parallelism) {
+            widest = *saved;
+            widest.parallelism = r->kept[n].parallelism;
+            saved = &widest;
+        }
         for (uint32_t tries = 0; !r->open[n]; tries++) {
             error_clear(r->err);
-            weir_status status = r->ops->open(r->ops->self, n, saved_node(r, n), r->err);
+            weir_status status = r->ops->open(r->ops->self, n, saved, r->err);
             r->open[n] = status == WEIR_OK;
             if (status != WEIR_OK) status = again(r, tries, status);
             if (status != WEIR_OK) return about(r, n, "open", status);
@@ -390,6 +398,7 @@ static weir_status keep_all(run *r, const checkpoint *c) {
     for (uint32_t n = 0; n < r->config->node_count; n++) {
         const state_node *node = checkpoint_node(c, r->config->nodes[n].name);
         if (node == NULL || !recovers(r, n)) continue;
+        if (r->kept[n].parallelism < node->parallelism) r->kept[n].parallelism = node->parallelism;
         for (uint32_t i = 0; i < node->blob_count; i++) {
             if (node->blobs[i].scope != WEIR_SCOPE_ITEM) continue;
             if (!keep(r, &r->kept[n], &node->blobs[i])) {
@@ -457,10 +466,17 @@ static weir_status build(run *r, bool committables) {
         const state_node *saved = from != NULL ? saved_node(r, n) : NULL;
         if (saved == NULL || !has_state(saved)) {
             ok = identify(out->memory, &nodes[n], node);
-            continue;
+        } else {
+            nodes[n] = *checkpoint_node(out, node->name);
         }
-        nodes[n] = *checkpoint_node(out, node->name);
+        /* Also where nothing is stored: a transaction may be open that no checkpoint knows. */
         if (nodes[n].parallelism < node->parallelism) nodes[n].parallelism = node->parallelism;
+        if (saved != NULL && nodes[n].parallelism < saved->parallelism) {
+            nodes[n].parallelism = saved->parallelism;
+        }
+        if (nodes[n].parallelism < r->kept[n].parallelism) {
+            nodes[n].parallelism = r->kept[n].parallelism;
+        }
     }
     if (ok) {
         out->nodes = nodes;
