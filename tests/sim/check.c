@@ -59,8 +59,10 @@ static void check_order(tally *t) {
             bool wrong = (same_place && x->order > y->order) ||
                          ((a->r.serial < b->r.serial) != (x->order < y->order));
             if (!wrong) continue;
-            violate(w, "order: %s shows records %u and %u of lane %u the wrong way round",
-                    node_name(t->node), a->r.record, b->r.record, x->lane);
+            violate(
+                w,
+                "order: %s shows records %u and %u of lane %u (places %u, %u) the wrong way round",
+                node_name(t->node), a->r.record, b->r.record, x->lane, a->place, b->place);
             return;
         }
     }

@@ -85,8 +85,7 @@ static bool run(uint64_t seed, const char *mutation, const char *directed, bool 
         fprintf(stderr, "sim: not a configuration: %s\n", directed);
         exit(2);
     }
-    w.trace = tracing;
-    if (tracing) config_print(&w.config);
+    if (tracing) world_trace(&w);
     bool ok = sim_run(&w);
     memcpy(out, w.violation, sizeof w.violation);
     *steps += w.steps;

@@ -296,11 +296,13 @@ static weir_split_list *list_splits(const world *w, uint32_t source, bool *compl
             listed[i] = false;
             *complete = false;
         }
+        /* Children exist as soon as one parent is known to have ended. */
+        bool split_up = s->parent_count == 0 || w->config.list_children;
         for (uint32_t k = 0; k < s->parent_count; k++) {
-            const truth_split *parent = &w->splits[s->parents[k]];
-            if (!listed[s->parents[k]] || (!w->config.list_children && !parent->ended))
-                listed[i] = false;
+            listed[i] &= listed[s->parents[k]];
+            split_up |= w->splits[s->parents[k]].ended;
         }
+        listed[i] &= split_up;
         if (listed[i]) add_to(list, w, s);
     }
     return list;

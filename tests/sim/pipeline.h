@@ -97,6 +97,7 @@ typedef struct process {
     coordinator *machine;
     char instance_id[20];
     uint32_t parallelism[NODES];
+    uint32_t saved_parallelism[NODES]; /* as the committer was opened with */
     uint32_t index[NODES]; /* among the checkpoint's nodes; UINT32_MAX = not in the manifest */
     bool enumerated[2];
     int64_t discover_ns;

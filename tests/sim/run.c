@@ -139,14 +139,15 @@ static void operate(world *w, process *p) {
     if (p->draining || w->process[1] != NULL) return;
     if (sim_fault(w, w->config.savepoint)) {
         char name[16];
-        uint32_t ticket = w->runs * 100 + sim_below(w, 100);
+        uint32_t ticket = ++w->tickets;
         (void)snprintf(name, sizeof name, "sp%u", ticket);
         coordinator_savepoint(p->machine, str_of(name), ticket);
     }
     if (sim_fault(w, w->config.stop)) {
-        uint32_t ticket = w->runs * 100 + sim_below(w, 100);
+        uint32_t ticket = ++w->tickets;
         bool named = sim_chance(w, 600);
-        (void)snprintf(w->stop_name, sizeof w->stop_name, "sp%u", ticket);
+        w->stop_name[0] = '\0';
+        if (named) (void)snprintf(w->stop_name, sizeof w->stop_name, "sp%u", ticket);
         trace(w, "stop%s%s", named ? " with savepoint " : "", named ? w->stop_name : "");
         w->stop_named = false;
         p->draining = true;

@@ -155,7 +155,7 @@ typedef struct world {
         char name[16];
         uint64_t epoch;
     } savepoints[SAVEPOINTS_MAX];
-    uint32_t savepoint_count;
+    uint32_t savepoint_count, tickets;
     char from[16];        /* --from of the next start; empty = latest */
     char from_before[16]; /* of the last one: for the mutation from_again */
     line wanted;          /* the final line must come through here */
@@ -165,6 +165,9 @@ typedef struct world {
     bool left;            /* sink b is not in the manifest */
     bool rotten;
     uint64_t final_epoch; /* at the last exit 0 */
+
+    char left_files[32][128]; /* pending files that the last recovery kept on purpose */
+    uint32_t left_file_count;
 
     uint32_t ops;
     char violation[256]; /* empty = none */
@@ -198,6 +201,7 @@ void config_print(const sim_config *c);
 
 bool world_init(world *w, uint64_t seed, const char *mutation, const char *directed);
 void world_free(world *w);
+void world_trace(world *w); /* from here on what happens is printed */
 /* One operation of the running process on anything outside. False: it has died before it, and
  * nothing may change. */
 bool world_op(world *w);

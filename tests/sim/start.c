@@ -32,8 +32,10 @@ static weir_status died(const world *w, weir_error *err) {
 static weir_status open_committer(void *self, uint32_t n, const state_node *saved,
                                   weir_error *err) {
     process *p = self;
+    uint32_t node = node_at(p, n);
     (void)world_op(p->w);
-    vsink_open_committer(p->w, node_at(p, n), saved);
+    p->saved_parallelism[node] = saved != NULL ? saved->parallelism : p->parallelism[node];
+    vsink_open_committer(p->w, node, saved);
     return died(p->w, err);
 }
 
@@ -49,9 +51,7 @@ static weir_status recover(void *self, uint32_t n, const state_blob *const *kept
                            weir_error *err) {
     process *p = self;
     uint32_t node = node_at(p, n);
-    const state_node *saved =
-        p->restored != NULL ? checkpoint_node(p->restored, str_of(node_name(node))) : NULL;
-    uint32_t parallelism = saved != NULL ? saved->parallelism : p->parallelism[node];
+    uint32_t parallelism = p->saved_parallelism[node];
     if (mutated("recovers_own_parallelism")) parallelism = p->parallelism[node];
     weir_status status = vsink_recover(p->w, node, parallelism, p->instance_id, kept, count);
     if (died(p->w, err) != WEIR_OK) return WEIR_E_CANCELLED;
@@ -160,7 +160,6 @@ static weir_status restore(process *p, bool *refused) {
           w->from);
     restore_ops ops = ops_table;
     ops.self = p;
-    p->restored = from; /* for the table, until the restore's own is there */
     const restore_config config = {.store = p->store,
                                    .from = from,
                                    .nodes = nodes,

@@ -21,7 +21,8 @@ typedef struct vfile {
     uint64_t number;
     uint32_t links, durable_links, opens;
     bool dirty;
-    bool poisoned; /* a sync failed: later ones report success and do nothing */
+    uint32_t bad_from, bad_to; /* a sync failed: no later one makes these bytes durable, unless
+                                  they are written again */
 } vfile;
 
 typedef struct name {
@@ -40,6 +41,7 @@ typedef struct change {
     char text[NAME_BYTES]; /* SET, REMOVE; RENAME: the new name */
     char from[NAME_BYTES];
     vfile *file;
+    bool second; /* survives only together with the one before it */
 } change;
 
 typedef struct folder {
@@ -166,7 +168,13 @@ static void apply(names *n, const change *c, bool durable) {
     }
 }
 
-static void change_folder(folder *f, change c) {
+static void change_folder(vdisk *d, folder *f, change c) {
+    trace(d->w, "disk: %s %s/%s%s%s (file %u)",
+          c.kind == CHANGE_SET      ? "name"
+          : c.kind == CHANGE_REMOVE ? "remove"
+                                    : "rename to",
+          f->path, c.text, c.kind == CHANGE_RENAME ? " from " : "", c.from,
+          c.file != NULL ? (uint32_t)c.file->number : 0);
     apply(&f->live, &c, false);
     f->changes = grown(f->changes, &f->change_cap, f->change_count, sizeof *f->changes);
     f->changes[f->change_count++] = c;
@@ -236,6 +244,7 @@ static void resize(vfile *f, uint32_t len) {
     }
     if (len > f->len) memset(f->bytes + f->len, 0, len - f->len);
     if (len < f->common) f->common = len;
+    if (len < f->bad_to) f->bad_to = len;
     if (f->len != len) f->dirty = true;
     f->len = len;
 }
@@ -245,6 +254,7 @@ static void store_bytes(vfile *f, const void *bytes, size_t size, uint64_t offse
     if (end > f->len) resize(f, end);
     if (size > 0) memcpy(f->bytes + offset, bytes, size);
     if (offset < f->common) f->common = (uint32_t)offset;
+    if (offset <= f->bad_from && end > f->bad_from) f->bad_from = end;
     f->dirty = true;
 }
 
@@ -256,7 +266,10 @@ static void make_durable(vfile *f) {
     }
     if (f->len > 0) memcpy(f->durable, f->bytes, f->len);
     f->durable_len = f->common = f->len;
-    f->dirty = false;
+    f->dirty = f->bad_from < f->bad_to;
+    if (!f->dirty) return;
+    memset(f->durable + f->bad_from, 0, f->bad_to - f->bad_from);
+    f->common = f->bad_from;
 }
 
 /* What is left of a file that was written and not synced. */
@@ -275,6 +288,7 @@ static void tear(vdisk *d, vfile *f) {
             resize(f, kept);
         }
     }
+    f->bad_from = f->bad_to = 0;
     make_durable(f);
 }
 
@@ -296,16 +310,17 @@ void vdisk_power_failure(vdisk *d) {
         folder *f = &d->folders[i];
         /* Some failures lose everything that was not synced, some nothing, most this and that. */
         uint32_t keep = (uint32_t[]){0, 500, 500, 800, 1000}[sim_below(d->w, 5)];
+        bool before = true;
         for (uint32_t k = 0; k < f->change_count; k++) {
-            if (sim_chance(d->w, keep)) apply(&f->durable, &f->changes[k], true);
+            before = sim_chance(d->w, keep) && (before || !f->changes[k].second);
+            if (!before) continue;
+            trace(d->w, "disk: change of %s survives", f->changes[k].text);
+            apply(&f->durable, &f->changes[k], true);
         }
         f->change_count = 0;
         copy_names(&f->live, &f->durable, false);
     }
-    for (vfile *f = d->files; f != NULL; f = f->next) {
-        tear(d, f);
-        f->poisoned = false;
-    }
+    for (vfile *f = d->files; f != NULL; f = f->next) tear(d, f);
 }
 
 /* ---- operations on files ---- */
@@ -341,7 +356,7 @@ int vdisk_create(vdisk *d, const char *path, int *fd) {
     vfile *file = new_file(d);
     change c = {.kind = CHANGE_SET, .file = file};
     (void)snprintf(c.text, sizeof c.text, "%s", base);
-    change_folder(f, c);
+    change_folder(d, f, c);
     return new_handle(d, file, fd);
 }
 
@@ -396,10 +411,11 @@ static int sync_file(vdisk *d, vfile *f) {
     int code = fault(d, false);
     if (d->w->crashed) return EIO;
     if (code != 0) {
-        f->poisoned = true;
+        if (f->bad_from >= f->bad_to || f->common < f->bad_from) f->bad_from = f->common;
+        f->bad_to = f->len;
         return EIO;
     }
-    if (!f->poisoned) make_durable(f);
+    make_durable(f);
     return 0;
 }
 
@@ -413,6 +429,7 @@ int vdisk_sync_dir(vdisk *d, const char *path) {
     if (code != 0) return EIO;
     folder *f = folder_of(d, path, strlen(path));
     if (f == NULL) return ENOENT;
+    trace(d->w, "disk: folder %s is durable", f->path);
     copy_names(&f->durable, &f->live, true);
     f->change_count = 0;
     return 0;
@@ -439,15 +456,15 @@ int vdisk_rename_new(vdisk *d, const char *from, const char *to) {
     (void)snprintf(c.from, sizeof c.from, "%s", from_base);
     published(d, to, file);
     if (!d->w->config.link_rename) {
-        change_folder(f, c);
+        change_folder(d, f, c);
         return 0;
     }
-    change unlink_old = {.kind = CHANGE_REMOVE};
+    change unlink_old = {.kind = CHANGE_REMOVE, .second = true};
     (void)snprintf(unlink_old.text, sizeof unlink_old.text, "%s", from_base);
     c.kind = CHANGE_SET;
-    change_folder(f, c);
+    change_folder(d, f, c);
     if (!world_op(d->w)) return EIO;
-    change_folder(f, unlink_old);
+    change_folder(d, f, unlink_old);
     return 0;
 }
 
@@ -457,7 +474,7 @@ static int remove_name(vdisk *d, const char *path) {
     if (f == NULL || get(&f->live, base) == NULL) return ENOENT;
     change c = {.kind = CHANGE_REMOVE};
     (void)snprintf(c.text, sizeof c.text, "%s", base);
-    change_folder(f, c);
+    change_folder(d, f, c);
     return 0;
 }
 
@@ -550,7 +567,7 @@ static weir_status disk_rename(void *self, const char *from, const char *to, wei
         (void)locate(d, to, &to_base);
         (void)snprintf(c.text, sizeof c.text, "%s", to_base);
         (void)snprintf(c.from, sizeof c.from, "%s", from_base);
-        change_folder(f, c);
+        change_folder(d, f, c);
     }
     return status_of(code, "rename", to, err);
 }

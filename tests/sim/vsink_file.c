@@ -283,6 +283,18 @@ static bool stopped(void *opaque) {
     return ((const world *)opaque)->crashed;
 }
 
+/* What a retained checkpoint of another line of runs refers to stays; it is no orphan. */
+static void leave_files(world *w, const state_blob *const *kept, uint32_t count) {
+    const uint32_t most = sizeof w->left_files / sizeof w->left_files[0];
+    for (uint32_t i = 0; i < count; i++) {
+        pending_file f;
+        if (pending_decode(kept[i]->bytes, &f) != WEIR_OK) continue;
+        uint32_t at = w->left_file_count++ % most;
+        (void)snprintf(w->left_files[at], sizeof w->left_files[at], "%.*s", (int)f.name.len,
+                       f.name.ptr);
+    }
+}
+
 static weir_status recover(world *w, uint32_t node, uint32_t parallelism, const char *instance_id,
                            const state_blob *const *kept, uint32_t count) {
     (void)parallelism;
@@ -296,6 +308,7 @@ static weir_status recover(world *w, uint32_t node, uint32_t parallelism, const 
                                .bytes = kept[i]->bytes};
         list[i] = &blobs[i];
     }
+    leave_files(w, kept, count);
     pending_fs fs = table(w);
     pending_id id = id_of(instance_id, node, 0, 0);
     pending_recovery r = {.fs = &fs,
@@ -355,6 +368,8 @@ static void look_for_orphan(void *opaque, const char *name, const uint8_t *bytes
     (void)bytes;
     (void)len;
     if (name[0] != '.' || strcmp(name, FOREIGN) == 0) return;
+    for (uint32_t i = 0; i < sizeof l->w->left_files / sizeof l->w->left_files[0]; i++)
+        if (strcmp(l->w->left_files[i], name) == 0) return;
     if (l->orphans++ == 0 && l->first[0] == '\0') (void)snprintf(l->first, l->size, "%s", name);
 }
 

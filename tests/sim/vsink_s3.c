@@ -12,7 +12,7 @@
 #define PART_RECORDS 2u /* the part minimum: less stays in the checkpoint */
 #define PARTS_MAX 8u
 #define ROLL_RECORDS 6u /* an upload that is kept open is completed from here on */
-#define INHERITED_MAX 8u
+#define FULL_MAX 64u
 
 typedef struct part {
     written records[PART_RECORDS];
@@ -49,8 +49,8 @@ typedef struct s3_sink {
     vsink base;
     bool open;
     item current;
-    item inherited[INHERITED_MAX]; /* of other instances of the run before: completed next */
-    uint32_t inherited_count;
+    item full[FULL_MAX]; /* with all their parts, or of other instances before: completed next */
+    uint32_t full_count;
     bool roll;
 } s3_sink;
 
@@ -88,8 +88,8 @@ static vsink *open_writer(const vsink_open *open) {
         if (!s->open) {
             memcpy(&s->current, bytes.ptr, sizeof(item));
             s->open = true;
-        } else if (s->inherited_count < INHERITED_MAX) {
-            memcpy(&s->inherited[s->inherited_count++], bytes.ptr, sizeof(item));
+        } else if (s->full_count < FULL_MAX) {
+            memcpy(&s->full[s->full_count++], bytes.ptr, sizeof(item));
         }
     }
     return &s->base;
@@ -122,14 +122,17 @@ static bool upload_tail(s3_sink *s, item *it) {
 static took take(vsink *v, const written *r) {
     s3_sink *s = (s3_sink *)v;
     world *w = v->w;
+    bool goes_out = s->open && s->current.tail_count == PART_RECORDS;
+    if (goes_out && !upload_tail(s, &s->current)) return FAILED;
+    if (s->open && s->current.parts == PARTS_MAX) {
+        WEIR_ASSERT(s->full_count < FULL_MAX);
+        s->full[s->full_count++] = s->current;
+        s->open = false;
+    }
     if (!s->open) {
         if (!world_op(w)) return FAILED;
         s->current = (item){.upload = create_upload(w->s3, v->node, v->instance_id)};
         s->open = true;
-    }
-    if (s->current.tail_count == PART_RECORDS) {
-        if (s->current.parts + 1 == PARTS_MAX) return AGAIN;
-        if (!upload_tail(s, &s->current)) return FAILED;
     }
     s->current.tail[s->current.tail_count++] = *r;
     return TOOK;
@@ -140,8 +143,8 @@ static weir_status flush(vsink *v, uint64_t epoch, bool last) {
     (void)epoch;
     uint32_t records = s->current.parts * PART_RECORDS + s->current.tail_count;
     s->roll = last || !v->w->config.keep_open || records >= ROLL_RECORDS;
-    for (uint32_t i = 0; i < s->inherited_count; i++)
-        if (!upload_tail(s, &s->inherited[i])) return WEIR_E_FENCED;
+    for (uint32_t i = 0; i < s->full_count; i++)
+        if (!upload_tail(s, &s->full[i])) return WEIR_E_FENCED;
     if (s->open && s->roll && !upload_tail(s, &s->current)) return WEIR_E_FENCED;
     return WEIR_OK;
 }
@@ -154,9 +157,9 @@ static weir_status hand_over(s3_sink *s, const item *it, sink_epochs *epochs) {
 static weir_status prepare(vsink *v, uint64_t epoch, sink_epochs *epochs, state_part *into) {
     s3_sink *s = (s3_sink *)v;
     (void)epoch;
-    for (uint32_t i = 0; i < s->inherited_count; i++)
-        if (hand_over(s, &s->inherited[i], epochs) != WEIR_OK) return WEIR_E_FENCED;
-    s->inherited_count = 0;
+    for (uint32_t i = 0; i < s->full_count; i++)
+        if (hand_over(s, &s->full[i], epochs) != WEIR_OK) return WEIR_E_FENCED;
+    s->full_count = 0;
     if (!s->open) return WEIR_OK;
     if (s->roll) {
         s->open = false;

@@ -118,7 +118,9 @@ static void draw_truth(world *w) {
         uint32_t p = sim_below(w, w->split_count), q = sim_below(w, w->split_count);
         truth_split *a = &w->splits[p], *b = &w->splits[q];
         if (a->child_count > 0) continue;
-        bool merge = p != q && b->child_count == 0 && a->source == b->source &&
+        /* Who reads to the end of one parent knows the other: both are roots, or all are listed. */
+        bool known = c->list_children || (a->parent_count == 0 && b->parent_count == 0);
+        bool merge = p != q && known && b->child_count == 0 && a->source == b->source &&
                      key_count[p] + key_count[q] <= 8 && sim_chance(w, 400);
         for (uint32_t k = 0; k < (merge ? 1u : 2u); k++) {
             uint32_t child = w->split_count;
@@ -135,6 +137,13 @@ static void draw_truth(world *w) {
                 keys[child][key_count[child]++] = keys[q][j];
         }
     }
+    /* What is merged was there to be merged. */
+    for (uint32_t i = w->split_count; i-- > 0;) {
+        const truth_split *s = &w->splits[i];
+        bool early = s->parent_count == 2 || (s->child_count > 0 && s->visible_ns < 0);
+        for (uint32_t k = 0; early && k < s->parent_count; k++)
+            w->splits[s->parents[k]].visible_ns = -1;
+    }
     /* A split comes after its parents in the array, so that counting keys here is their order. */
     for (uint32_t i = 0; i < w->split_count; i++) {
         truth_split *s = &w->splits[i];
@@ -148,6 +157,18 @@ static void draw_truth(world *w) {
             *r = (truth_record){.split = i, .lane = c->by_key ? key : i};
             r->order = c->by_key ? order[key]++ : k;
         }
+    }
+}
+
+static void trace_truth(const world *w) {
+    for (uint32_t i = 0; i < w->split_count; i++) {
+        const truth_split *s = &w->splits[i];
+        char parents[32] = "";
+        for (uint32_t k = 0; k < s->parent_count; k++)
+            (void)snprintf(parents + strlen(parents), sizeof parents - strlen(parents), " of %s",
+                           w->splits[s->parents[k]].id);
+        trace(w, "split %s%s: records %u to %u, seen from %lld ms", s->id, parents, s->first,
+              s->first + s->count, (long long)(s->visible_ns / MS));
     }
 }
 
@@ -191,6 +212,12 @@ void world_free(world *w) {
     for (uint32_t i = 0; i < SINK_NODES; i++) free(w->delivered[i]);
     free(w->excused);
     running = NULL;
+}
+
+void world_trace(world *w) {
+    w->trace = true;
+    config_print(&w->config);
+    trace_truth(w);
 }
 
 bool world_op(world *w) {
@@ -261,7 +288,7 @@ static void excuse_one(void *opaque, uint32_t node, const written *r, uint32_t p
     (void)place;
     const excuse *e = opaque;
     world *w = e->w;
-    if (line_covers(w, e->at, r)) return;
+    if (line_covers(w, e->at, r) || world_excused(w, r)) return;
     if (w->must_not_repeat) {
         violate(w,
                 "repeated: record %u became visible behind the savepoint that the run ended with",
