@@ -17,9 +17,8 @@ typedef struct runtime_config {
     const plan *plan;
     registry *plugins;
     bool once; /* take what is there now: no discovery after the first enumeration */
-    /* True ends a start that takes long; whoever makes it so also signals runtime_wake. May be
-     * NULL.
-     */
+    /* Asked several times a second during a start, also while an earlier run's output is being
+     * committed: true ends it. May be NULL. */
     bool (*interrupted)(void *opaque);
     void *interrupted_opaque;
     /* Where the state of this pipeline lies, open for writing; NULL: nothing is kept. */

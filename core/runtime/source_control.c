@@ -1,4 +1,3 @@
-#define _GNU_SOURCE /* pthread_mutex_clocklock */
 #include "runtime/source_control.h"
 
 #include <string.h>
@@ -21,7 +20,12 @@ weir_status source_control_init(source_control *c, context *cx, const node *n, s
     c->splits = s;
     wake_init(&c->wake);
     c->trouble = error_new();
-    pthread_mutex_init(&c->calls, NULL);
+    pthread_mutex_init(&c->lock, NULL);
+    pthread_condattr_t monotonic;
+    pthread_condattr_init(&monotonic);
+    pthread_condattr_setclock(&monotonic, CLOCK_MONOTONIC);
+    pthread_cond_init(&c->free, &monotonic);
+    pthread_condattr_destroy(&monotonic);
     c->main =
         instance_new(cx, cx->home, n->component, n, &n->options, &n->format, 0, 1, &c->wake, err);
     return c->main != NULL ? WEIR_OK : error_status(err);
@@ -30,7 +34,29 @@ weir_status source_control_init(source_control *c, context *cx, const node *n, s
 void source_control_destroy(source_control *c) {
     instance_free(c->main);
     error_free(c->trouble);
-    pthread_mutex_destroy(&c->calls);
+    pthread_cond_destroy(&c->free);
+    pthread_mutex_destroy(&c->lock);
+}
+
+/* Waits until no other call into the instance is under way; false if that takes too long. */
+static bool begin_call(source_control *c, int64_t deadline_ns) {
+    int64_t s = deadline_ns / CLOCK_NS_PER_S;
+    const struct timespec until = {.tv_sec = (time_t)s,
+                                   .tv_nsec = (long)(deadline_ns % CLOCK_NS_PER_S)};
+    pthread_mutex_lock(&c->lock);
+    int rc = 0;
+    while (c->busy && rc == 0) rc = pthread_cond_timedwait(&c->free, &c->lock, &until);
+    bool ours = !c->busy;
+    c->busy = true;
+    pthread_mutex_unlock(&c->lock);
+    return ours;
+}
+
+static void end_call(source_control *c) {
+    pthread_mutex_lock(&c->lock);
+    c->busy = false;
+    pthread_cond_signal(&c->free);
+    pthread_mutex_unlock(&c->lock);
 }
 
 weir_status source_control_capture(source_control *c, uint64_t epoch, state_part *part,
@@ -39,13 +65,11 @@ weir_status source_control_capture(source_control *c, uint64_t epoch, state_part
     weir_status status = splits_capture(c->splits, epoch, part);
     if (status != WEIR_OK) return error_set(err, status, 0, "cannot capture the splits");
     if (!c->main->bound->has_snapshot) return WEIR_OK;
-    struct timespec until = {.tv_sec = deadline_ns / CLOCK_NS_PER_S,
-                             .tv_nsec = deadline_ns % CLOCK_NS_PER_S};
-    if (pthread_mutex_clocklock(&c->calls, CLOCK_MONOTONIC, &until) != 0) {
+    if (!begin_call(c, deadline_ns)) {
         return error_set(err, WEIR_E_TIMEOUT, 0, "%s: still listing splits", c->main->where);
     }
     status = c->main->opened ? instance_snapshot(c->main, epoch, part, err) : WEIR_OK;
-    pthread_mutex_unlock(&c->calls);
+    end_call(c);
     return status;
 }
 
@@ -79,7 +103,7 @@ weir_status source_control_position(source_control *c, weir_str position, char *
                          : err == NULL    ? WEIR_E_NOMEM
                                           : tell_position(c, position, out, size, err);
     error_free(err);
-    pthread_mutex_unlock(&c->calls);
+    end_call(c);
     return status;
 }
 
@@ -119,9 +143,9 @@ static weir_status look(source_control *c, weir_status (*call)(void *, weir_enum
                            .list = list,
                            .deadline_ns = clock_mono_ns(&clock_system) + ENUMERATE_TIMEOUT_NS,
                            .error = err};
-    pthread_mutex_lock(&c->calls);
+    begin_call(c, INT64_MAX);
     weir_status status = call(c->main->self, &args);
-    pthread_mutex_unlock(&c->calls);
+    end_call(c);
     if (status == WEIR_OK && !atomic_load(&c->enumerated)) status = check_missing(c, list, err);
     if (status == WEIR_OK) {
         uint32_t added;
@@ -161,9 +185,9 @@ static weir_status control_loop(source_control *c, weir_error *err) {
     const pipeline *p = c->cx->plan->pipeline;
     int64_t start_by = clock_mono_ns(&clock_system) + p->settings.start_timeout_ns;
     weir_open open = {.deadline_ns = start_by};
-    pthread_mutex_lock(&c->calls);
+    begin_call(c, INT64_MAX);
     weir_status status = instance_open(c->main, WEIR_ROLE_CONTROL, &open, err);
-    pthread_mutex_unlock(&c->calls);
+    end_call(c);
     if (status != WEIR_OK) return status;
     weir_source_splits table;
     status = loader_extension(c->main->bound->ops.source.get_extension, c->main->self,
@@ -233,9 +257,9 @@ void *source_control_run(void *control) {
             context_fail(c->cx, err);
         }
     }
-    pthread_mutex_lock(&c->calls);
+    begin_call(c, INT64_MAX);
     instance_close(c->main, WEIR_CLOSE_ABANDON, 0, NULL);
-    pthread_mutex_unlock(&c->calls);
+    end_call(c);
     error_free(err);
     atomic_store(&c->ended, true);
     wake_signal(&c->cx->control);

@@ -26,7 +26,10 @@ typedef struct source_control {
     weir_error *trouble;     /* why the latest look failed */
     bool unreached; /* the run ended before the first enumeration succeeded, because of `trouble`;
                        good once the thread has been joined */
-    pthread_mutex_t calls; /* calls into the instance are serialised: its thread, captures */
+    /* Calls into the instance are serialised: those of its thread, and captures. */
+    pthread_mutex_t lock;
+    pthread_cond_t free;
+    bool busy;
 } source_control;
 
 weir_status source_control_init(source_control *c, context *cx, const node *n, splits *s,
