@@ -95,9 +95,7 @@ static weir_status tell_position(const source_control *c, weir_str position, cha
 
 weir_status source_control_position(source_control *c, weir_str position, char *out, size_t size,
                                     int64_t deadline_ns) {
-    struct timespec until = {.tv_sec = deadline_ns / CLOCK_NS_PER_S,
-                             .tv_nsec = deadline_ns % CLOCK_NS_PER_S};
-    if (pthread_mutex_clocklock(&c->calls, CLOCK_MONOTONIC, &until) != 0) return WEIR_E_TIMEOUT;
+    if (!begin_call(c, deadline_ns)) return WEIR_E_TIMEOUT;
     weir_error *err = error_new();
     weir_status status = !c->main->opened ? WEIR_E_UNSUPPORTED
                          : err == NULL    ? WEIR_E_NOMEM
