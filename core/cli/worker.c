@@ -10,6 +10,7 @@
 #include "base/str.h"
 #include "cli/requests.h"
 #include "runtime/runtime.h"
+#include "supervise/crash.h"
 
 /* How often the status line is drawn and the supervisor hears that all is well. */
 #define TICK_NS (250 * CLOCK_NS_PER_MS)
@@ -195,6 +196,17 @@ static weir_status run_pipeline(run *r, run_times *times, weir_error *err) {
     return status;
 }
 
+/* So that a crash report can say whose code it was. */
+static void name_plugins(const registry *plugins) {
+    for (size_t i = 0; i < registry_plugin_count(plugins); i++) {
+        const note *n = plugin_ref_note(registry_plugin(plugins, i));
+        char path[4096], id[256];
+        snprintf(path, sizeof path, "%.*s", STR_FMT(n->path));
+        snprintf(id, sizeof id, "%.*s %.*s", STR_FMT(n->id), STR_FMT(n->version));
+        crash_name_object(path, id);
+    }
+}
+
 int worker_main(void *opaque, worker_link *link, uint32_t attempt) {
     const worker_job *job = opaque;
     weir_error *err = error_new();
@@ -216,6 +228,8 @@ int worker_main(void *opaque, worker_link *link, uint32_t attempt) {
                                  .interrupted = draining,
                                  .interrupted_opaque = link,
                                  .store = state,
+                                 .thread_begins = crash_thread,
+                                 .thread_ends = crash_thread_end,
                                  .from = begin.from,
                                  .fork = begin.fork,
                                  .allow_non_restored = job->allow_non_restored,
@@ -228,6 +242,7 @@ int worker_main(void *opaque, worker_link *link, uint32_t attempt) {
     if (status == WEIR_OK) {
         requests_attach(r.requests, r.rt);
         status = link_start(link, runtime_wake(r.rt), err);
+        name_plugins(job->loaded->plugins);
         if (status == WEIR_OK) {
             status = run_pipeline(&r, &times, err);
             requests_end(r.requests, status == WEIR_OK && runtime_lost(r.rt) == 0);

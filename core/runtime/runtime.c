@@ -1,6 +1,7 @@
 #include "runtime/runtime.h"
 
 #include <signal.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -199,6 +200,11 @@ static uint32_t close_mode(const runtime *rt) {
 static void *task_main(void *argument) {
     task *t = argument;
     runtime *rt = (runtime *)(void *)t->cx;
+    char name[192];
+    snprintf(name, sizeof name, "%.*s[%u]", STR_FMT(t->stage->node->name), t->index);
+    if (rt->config.thread_begins != NULL) {
+        rt->config.thread_begins(t->main != NULL ? t->main->where : name);
+    }
     weir_status status = task_open(t, t->error);
     atomic_fetch_add(&rt->opened, 1);
     wake_signal(&rt->cx.control);
@@ -230,6 +236,7 @@ static void *task_main(void *argument) {
         instance_close(t->main, close_mode(rt), clock_mono_ns(&clock_system) + 5 * CLOCK_NS_PER_S,
                        NULL);
     }
+    if (rt->config.thread_ends != NULL) rt->config.thread_ends();
     return NULL;
 }
 

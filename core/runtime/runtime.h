@@ -23,6 +23,10 @@ typedef struct runtime_config {
     void *interrupted_opaque;
     /* Where the state of this pipeline lies, open for writing; NULL: nothing is kept. */
     store *store;
+    /* Told at the begin and end of every task's thread, in it: so that a crash names the task. May
+     * be NULL. */
+    void (*thread_begins)(const char *name); /* "clicks/kinesis[0]" */
+    void (*thread_ends)(void);
     const checkpoint *from; /* to start from; NULL = a fresh start. Lives as long as the runtime */
     bool fork;              /* `from` is a savepoint of another run that goes on: a new run id */
     bool allow_non_restored;
