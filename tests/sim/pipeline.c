@@ -163,6 +163,7 @@ static void capture(process *p, uint64_t epoch) {
 }
 
 static void begin(process *p, const coordinator_action *a) {
+    if (a->epoch + 8 >= EPOCHS_MAX) violate(p->w, "stuck: one epoch after another fails");
     trace(p->w, "epoch %llu begins (%s)", (unsigned long long)a->epoch,
           a->order == ORDER_CHECKPOINT  ? "checkpoint"
           : a->order == ORDER_SAVEPOINT ? "savepoint"

@@ -8,7 +8,7 @@
 #include "pipeline.h"
 
 #define STEPS_WILD 3000u  /* then the faults end */
-#define STEPS_MOST 60000u /* then it is stuck */
+#define STEPS_MOST 20000u /* then it is stuck */
 #define STARTS_MOST 200u
 
 static process *alive(const world *w) {
@@ -164,11 +164,11 @@ static bool exited(world *w, uint32_t which) {
     trace(w, "exit 0%s", end ? " at the end" : "");
     bury(w, which);
     while (w->process[0] != NULL) bury(w, 0);
-    check_exit(w, end);
+    check_exit(w, end, false);
     if (sim_chance(w, 500)) {
         trace(w, "POWER FAILURE");
         vdisk_power_failure(w->disk);
-        check_exit(w, end);
+        check_exit(w, end, true);
     }
     if (!end) return true;
     if (w->calm || w->crashes >= w->config.crashes || !sim_chance(w, w->config.again)) return false;

@@ -223,8 +223,9 @@ bool world_excused(const world *w, const written *r);
 
 /* Runs one schedule to its end. False: `violation` says what was broken. */
 bool sim_run(world *w);
-/* The state of the world after exit 0 (`end`: everything was read). */
-void check_exit(world *w, bool end);
+/* The state of the world after exit 0 (`end`: everything was read), or after the power failed then.
+ */
+void check_exit(world *w, bool end, bool after_power);
 /* Sink b left the manifest, and nobody objected: all that it had taken must be visible. */
 struct checkpoint;
 void check_left(world *w, const struct checkpoint *from);
