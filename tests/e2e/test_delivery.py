@@ -1,13 +1,17 @@
 """What is kept between runs and across crashes: checkpoints, savepoints, workers under a supervisor."""
 
+import concurrent.futures
 import os
+import random
 import re
 import signal
+import time
 
 import pytest
 
 from processes import wait_for
-from weir import CONFIG, FAILED, OK, SANITIZED, SLOWNESS, lines_of, pipeline, summary
+from test_kinesis import FRAMES, KEYS, Feeder, check_received, source
+from weir import CONFIG, FAILED, OK, SANITIZED, SLOWNESS, framed, lines_of, pipeline, summary, wait_bytes
 
 CHECKPOINT = {"interval": "50ms", "min_pause": "0s"}
 RESTART = {"strategy": "fixed_delay", "delay": "100ms"}
@@ -328,6 +332,92 @@ def test_what_no_restart_mends_is_not_tried_again(weir):
         settings={"restart": RESTART}), seconds=30)
     assert result.status == CONFIG, result
     assert result.err.count("missing.txt") == 1, result
+
+
+# ---- streams ----
+
+
+def stream_to_files(endpoint, stream, out=None, **more):
+    return pipeline({"in": source(endpoint, stream, **more)},
+                    {"out": {"type": "file", "path": "out/", "input": "in", **(out or {})}},
+                    settings={"checkpoint": CHECKPOINT, "restart": RESTART})
+
+
+def read_to_the_end(weir, running, killed, size):
+    """Waits for a worker behind `killed`, which has removed what that one left half done, and for all bytes."""
+    running.wait_status(lambda s: s["state"] == "running" and s["pid"] != killed, "the last one runs")
+    wait_bytes(weir.folder / "out", size, 120, running)
+    result = running.stop()
+    assert result.status == OK, result
+
+
+def test_a_killed_worker_reads_its_stream_on(weir, stub):
+    stub.create_stream("s", 3)
+    want = []
+
+    def put(count):
+        for _ in range(count):
+            stub.put("s", b"record-%06d" % len(want), shard=len(want) % 3)
+            want.append(b"record-%06d" % len(want))
+
+    running = weir.start("run", weir.manifest(stream_to_files(stub.endpoint, "s")), env=KEYS)
+    killed = None
+    for _ in range(5):
+        put(200)
+        killed = progress(running, but=killed)["pid"]
+        put(200)
+        os.kill(killed, signal.SIGKILL)
+    put(200)
+    read_to_the_end(weir, running, killed, sum(len(x) + 1 for x in want))
+    got = lines_of(weir.folder / "out")
+    assert sorted(got) == want and not hidden(weir)
+    for shard in range(3):
+        of_shard = [x for x in got if int(x[7:]) % 3 == shard]
+        assert of_shard == sorted(of_shard)
+
+
+@pytest.mark.slow
+@pytest.mark.chaos
+@pytest.mark.timeout(900)
+def test_fifty_kills_while_shards_split_and_merge(weir, kinesis_local):
+    rng = random.Random(int(os.environ.get("WEIR_CHAOS_SEED", "0")))
+    client, stream = kinesis_local.client, kinesis_local.create_stream(4)
+    feeder = Feeder(client, stream)
+    batches = [[(n, feeder.record(n, feeder.rng.randrange(8, 800)), f"key-{n}") for n in range(at, at + 50)]
+               for at in range(0, 6000, 50)]
+    out = {"format": FRAMES, "roll": {"size": "64KiB"}}
+    running = weir.start("run", weir.manifest(stream_to_files(kinesis_local.endpoint, stream, out)), env=KEYS)
+
+    def feed():
+        shards = client.list_shards(StreamName=stream)["Shards"]
+        for number, batch in enumerate(batches):
+            feeder.put(batch)
+            if number == len(batches) // 3:
+                hash_range = shards[0]["HashKeyRange"]
+                middle = (int(hash_range["StartingHashKey"]) + int(hash_range["EndingHashKey"])) // 2
+                client.split_shard(StreamName=stream, ShardToSplit=shards[0]["ShardId"],
+                                   NewStartingHashKey=str(middle))
+                kinesis_local.wait_active(stream)
+            if number == 2 * len(batches) // 3:
+                client.merge_shards(StreamName=stream, ShardToMerge=shards[2]["ShardId"],
+                                    AdjacentShardToMerge=shards[3]["ShardId"])
+                kinesis_local.wait_active(stream)
+
+    with concurrent.futures.ThreadPoolExecutor(1) as pool:
+        fed, killed = pool.submit(feed), None
+        for _ in range(50):
+            killed = wait_for(lambda: next((pid for pid in running.workers() if pid != killed), None),
+                              60 * SLOWNESS, "there is another worker")
+            time.sleep(rng.random() ** 2)  # the moment is what is tried, not something waited for
+            os.kill(killed, signal.SIGKILL)
+        fed.result()
+    read_to_the_end(weir, running, killed, feeder.bytes)
+    assert not hidden(weir)
+    paths = sorted((weir.folder / "out").iterdir())
+    records = [record for path in paths for record in framed(path.read_bytes())]
+    shards = client.list_shards(StreamName=stream)["Shards"]
+    assert len(shards) == 7
+    assert check_received(records, feeder, shards) >= 3, "records came from parents and children"
 
 
 # ---- state that does not fit ----
