@@ -177,6 +177,12 @@ static int64_t ms(int64_t ns) {
     return (ns + CLOCK_NS_PER_MS / 2) / CLOCK_NS_PER_MS;
 }
 
+/* Milliseconds with microseconds behind the point: a checkpoint often takes less than one. */
+static void put_ms(buf *out, const char *key, int64_t ns) {
+    buf_printf(out, ",\"%s\":%lld.%03lld", key, (long long)(ns / CLOCK_NS_PER_MS),
+               (long long)(ns % CLOCK_NS_PER_MS / 1000));
+}
+
 static void put_checkpoints(runtime *rt, buf *out) {
     static const char *const orders[] = {"checkpoint", "savepoint", "final"};
     static const char *const outcomes[] = {"running", "done", "failed"};
@@ -189,13 +195,13 @@ static void put_checkpoints(runtime *rt, buf *out) {
         put_text(out, "kind", str_of(orders[e->order]));
         put_text(out, "outcome", str_of(outcomes[e->outcome]));
         put_i64(out, "started_us", e->started_wall_us);
-        if (e->acked_ns > 0) put_i64(out, "acknowledged_ms", ms(e->acked_ns));
+        if (e->acked_ns > 0) put_ms(out, "acknowledged_ms", e->acked_ns);
         if (e->durable_ns > 0) {
-            put_i64(out, "durable_ms", ms(e->durable_ns));
-            put_i64(out, "sync_ms", ms(e->sync_ns));
+            put_ms(out, "durable_ms", e->durable_ns);
+            put_ms(out, "sync_ms", e->sync_ns);
             put_i64(out, "bytes", (int64_t)e->bytes);
         }
-        if (e->committed_ns > 0) put_i64(out, "committed_ms", ms(e->committed_ns));
+        if (e->committed_ns > 0) put_ms(out, "committed_ms", e->committed_ns);
         if (e->outcome == EPOCH_FAILED) put_text(out, "error", str_of(e->why));
         buf_append_char(out, '}');
     }
