@@ -411,8 +411,13 @@ void pending_commit(const pending_fs *fs, const char *prefix, const pending_file
     for (uint32_t i = 1; i <= TRIES_MAX; i++) {
         pending_stat there;
         code = fs->rename(fs->self, from, to);
-        if (code == EEXIST && fs->stat(fs->self, to, &there) == 0 && there.inode == st.inode) {
-            code = fs->remove(fs->self, from); /* a rename that was interrupted half-way */
+        if (code == EEXIST) {
+            int seen = fs->stat(fs->self, to, &there);
+            if (seen == 0 && there.inode == st.inode) {
+                code = fs->remove(fs->self, from); /* a rename that was interrupted half-way */
+            } else if (seen != 0 && seen != ENOENT) {
+                code = seen; /* it may be this file: another name would show it twice */
+            }
         }
         if (code == 0) {
             decide(out, WEIR_VERDICT_DONE, true, NULL);
