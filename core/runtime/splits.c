@@ -8,6 +8,7 @@
 #include "base/limits.h"
 #include "base/map.h"
 #include "base/str.h"
+#include "checkpoint/mutation.h"
 
 typedef enum { SPLIT_WAITING, SPLIT_ASSIGNED, SPLIT_FINISHED } split_state;
 
@@ -198,7 +199,7 @@ static bool parents_done(const splits *s, const split_entry *e) {
 
 /* Gives every split that may start to the task with the fewest. Under the lock. */
 static void assign_ready(splits *s) {
-    if (!s->listed || s->frozen != 0) return;
+    if (!s->listed || (s->frozen != 0 && !MUTATED(assign_between_barriers))) return;
     for (uint32_t k = 0; k < s->count; k++) {
         split_entry *e = s->entries[k];
         if (e->state != SPLIT_WAITING || !parents_done(s, e)) continue;
@@ -442,7 +443,7 @@ static weir_status capture_entry(const split_entry *e, state_part *part) {
 weir_status splits_capture(splits *s, uint64_t epoch, state_part *part) {
     weir_status status = WEIR_OK;
     pthread_mutex_lock(&s->lock);
-    s->frozen = epoch;
+    s->frozen = MUTATED(capture_late) ? 0 : epoch;
     s->passed = 0;
     for (uint32_t k = 0; k < s->count && status == WEIR_OK; k++) {
         status = capture_entry(s->entries[k], part);
