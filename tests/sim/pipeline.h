@@ -108,10 +108,10 @@ typedef struct process {
     uint32_t channel_count;
     uint64_t barrier_epoch, commit_epoch, done_epoch;
     order_kind order;
-    bool draining;
-    uint64_t begin_epoch; /* mutation capture_late: the captured part is still to come */
-    uint32_t shares;      /* ... after so many source tasks answered */
-    bool failed;          /* the supervisor starts another */
+    bool stopping, draining; /* somebody asked for the end; sources send nothing more */
+    uint64_t begin_epoch;    /* mutation capture_late: the captured part is still to come */
+    uint32_t shares;         /* ... after so many source tasks answered */
+    bool failed;             /* the supervisor starts another */
     char why[160];
     bool exited; /* with status 0 */
     weir_error *err;

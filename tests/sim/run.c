@@ -38,14 +38,15 @@ static void after_death(world *w, uint32_t which) {
     w->crashes++;
     char path[128];
     if (w->config.rot > 0 && !w->rotten &&
-        vdisk_last(w->disk, "/state/checkpoints", path, sizeof path))
+        vdisk_last(w->disk, "/state/checkpoints", path, sizeof path)) {
         w->rotten = vdisk_flip(w->disk, path);
+        (void)snprintf(w->rotten_path, sizeof w->rotten_path, "%s", path);
+        trace(w, "%s is damaged", path);
+    }
 }
 
 static void mend(world *w) {
-    char path[128];
-    if (!w->rotten || !vdisk_last(w->disk, "/state/checkpoints", path, sizeof path)) return;
-    (void)vdisk_flip(w->disk, path);
+    (void)vdisk_flip(w->disk, w->rotten_path);
     w->config.rot = 0;
     w->rotten = false;
     trace(w, "the damaged checkpoint comes back from a backup");
@@ -118,6 +119,11 @@ static void start(world *w) {
     if (w->crashed) {
         after_death(w, 2);
         if (mutated("from_forgotten")) w->from[0] = '\0';
+        if (w->from[0] != '\0' && sim_fault(w, 200)) {
+            trace(w, "somebody thinks better of --from");
+            w->from[0] = '\0';
+            w->wanted = (line){.set = true, .run = -1};
+        }
     } else {
         refused(w, status, why);
     }
@@ -136,7 +142,8 @@ static void start_second(world *w) {
 }
 
 static void operate(world *w, process *p) {
-    if (p->draining || w->process[1] != NULL) return;
+    if (w->stop_named) p->draining = true;
+    if (p->draining || p->stopping || w->process[1] != NULL) return;
     if (sim_fault(w, w->config.savepoint)) {
         char name[16];
         uint32_t ticket = ++w->tickets;
@@ -150,7 +157,8 @@ static void operate(world *w, process *p) {
         if (named) (void)snprintf(w->stop_name, sizeof w->stop_name, "sp%u", ticket);
         trace(w, "stop%s%s", named ? " with savepoint " : "", named ? w->stop_name : "");
         w->stop_named = false;
-        p->draining = true;
+        p->stopping = true;
+        p->draining = !mutated("checkpoint_between_savepoint_and_stop");
         coordinator_stop(p->machine, named ? str_of(w->stop_name) : STR(""), ticket);
     }
     if (sim_fault(w, w->config.second)) start_second(w);
@@ -160,7 +168,7 @@ static void operate(world *w, process *p) {
 
 /* False when the schedule is over. */
 static bool exited(world *w, uint32_t which) {
-    bool end = !w->process[which]->draining;
+    bool end = !w->process[which]->stopping;
     trace(w, "exit 0%s", end ? " at the end" : "");
     bury(w, which);
     while (w->process[0] != NULL) bury(w, 0);

@@ -164,6 +164,7 @@ typedef struct world {
     bool stop_named;      /* and it is there */
     bool left;            /* sink b is not in the manifest */
     bool rotten;
+    char rotten_path[128];
     uint64_t final_epoch; /* at the last exit 0 */
 
     char left_files[32][128]; /* pending files that the last recovery kept on purpose */

@@ -126,7 +126,9 @@ bool source_step(task *t, int64_t *wake_ns) {
         return true;
     }
     bool ahead = mutated("barrier_ahead_of_parked");
-    if (p->barrier_epoch > t->barrier_epoch && t->late_epoch == 0 &&
+    /* A poll that is under way at the trigger still brings its batch. */
+    bool polling = !t->quiet && t->parked_count == 0 && sim_chance(w, 200);
+    if (p->barrier_epoch > t->barrier_epoch && t->late_epoch == 0 && !polling &&
         (t->parked_count == 0 || ahead)) {
         send_barrier(t);
         return true;

@@ -341,6 +341,7 @@ process *process_start(world *w, weir_status *status, char *why, size_t why_size
     *status = p->store != NULL ? restore(p, &refused) : error_status(p->err);
     if (*status == WEIR_OK && !w->crashed) {
         build(p);
+        if (sim_chance(w, 300)) p->discover_ns = w->now + sim_below(w, 80) * MS;
         return p;
     }
     (void)snprintf(why, why_size, "%s", error_text(p->err));
