@@ -301,6 +301,55 @@ static void test_shown(void **state) {
     pipe_free(&p);
 }
 
+/* For each sink the weakest of itself and of what comes to it, and who that is. */
+static void test_guarantees(void **state) {
+    (void)state;
+    static const struct {
+        const char *text, *sink;
+        delivery_kind want;
+        const char *why;
+    } cases[] = {
+        {GEN("") "sinks:\n  out: {type: file, path: x, input: in}\n", "out", DELIVERY_EXACTLY_ONCE,
+         "when the checkpoint that counts them is durable"},
+        {GEN("") "sinks:\n  out: {type: stdout, input: in}\n", "out", DELIVERY_AT_LEAST_ONCE,
+         "out (stdout) may be written again"},
+        {"sources:\n  in: {type: stdin}\nsinks:\n  out: {type: file, path: x, input: in}\n", "out",
+         DELIVERY_AT_MOST_ONCE, "in (stdin) cannot read again"},
+        {"sources:\n  in: {type: stdin}\ntransforms:\n  s: {type: sample, input: in, rate: 0.5}\n"
+         "sinks:\n  out: {type: file, path: x, input: s}\n",
+         "out", DELIVERY_AT_MOST_ONCE, "in (stdin) cannot read again"},
+        {GEN("") "sinks:\n  out: {type: file, path: x, input: in, delivery: at_least_once}\n",
+         "out", DELIVERY_AT_LEAST_ONCE, "as its 'delivery' asks"},
+        /* Two sources: each sink has its own, one that both feed has the weaker. */
+        {"sources:\n  in: {type: generator}\n  raw: {type: stdin}\nsinks:\n"
+         "  a: {type: file, path: x, input: in}\n  out: {type: file, path: y, inputs: [in, raw]}\n",
+         "a", DELIVERY_EXACTLY_ONCE, "durable"},
+        {"sources:\n  in: {type: generator}\n  raw: {type: stdin}\nsinks:\n"
+         "  a: {type: file, path: x, input: in}\n  out: {type: file, path: y, inputs: [in, raw]}\n",
+         "out", DELIVERY_AT_MOST_ONCE, "raw (stdin)"},
+        /* A dead letter is no better off than the record was. */
+        {"sources:\n  in: {type: stdin, format: json, on_error: {dead_letter: bad}}\nsinks:\n"
+         "  out: {type: blackhole, input: in, format: json}\n  bad: {type: file, path: x}\n",
+         "bad", DELIVERY_AT_MOST_ONCE, "in (stdin)"},
+    };
+    for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
+        pipe_of p = pipe_load(cases[i].text);
+        assert_non_null(p.plan);
+        const plan_guarantee *found = NULL;
+        delivery_kind weakest = DELIVERY_EXACTLY_ONCE;
+        for (size_t g = 0; g < p.plan->guarantee_count; g++) {
+            const plan_guarantee *at = &p.plan->guarantees[g];
+            if (at->sink == pipe_node(&p, cases[i].sink)) found = at;
+            if (at->delivery < weakest) weakest = at->delivery;
+        }
+        assert_non_null(found);
+        assert_int_equal(found->delivery, cases[i].want);
+        assert_non_null(strstr(found->why, cases[i].why));
+        assert_int_equal(p.plan->guarantee, weakest);
+        pipe_free(&p);
+    }
+}
+
 int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_fusing),
@@ -314,6 +363,7 @@ int main(void) {
         cmocka_unit_test(test_meta_union),
         cmocka_unit_test(test_dead_letter_edges),
         cmocka_unit_test(test_bare_dead_letters_warn),
+        cmocka_unit_test(test_guarantees),
         cmocka_unit_test(test_shown),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

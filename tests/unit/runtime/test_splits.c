@@ -1,5 +1,5 @@
 /*
- * Who reads what: parents before children, balance, positions, ends.
+ * Who reads what: parents before children, balance, positions, ends; what a checkpoint sees of it.
  */
 #include <stdio.h>
 #include <string.h>
@@ -274,6 +274,183 @@ static void test_nothing_to_read(void **state) {
     splits_free(s);
 }
 
+/* ---- checkpoints ---- */
+
+static const char *const state_words[] = {"?", "waiting", "assigned", "finished"};
+
+/* What a part says: "a=assigned@p1 b=waiting@". The part is freed. */
+static void expect_part(state_part *part, const char *want) {
+    char text[512] = "";
+    size_t at = 0;
+    for (uint32_t k = 0; k < part->split_count; k++) {
+        const state_split *e = &part->splits[k];
+        assert_true(str_eq(e->private_bytes, STR("private")));
+        at += (size_t)snprintf(text + at, sizeof text - at, "%s%.*s=%s@%.*s", k > 0 ? " " : "",
+                               STR_FMT(e->id), state_words[e->state], STR_FMT(e->position));
+    }
+    part_free(part);
+    assert_string_equal(text, want);
+}
+
+static void expect_capture(splits *s, uint64_t epoch, const char *want) {
+    state_part *part = part_new(0);
+    assert_int_equal(splits_capture(s, epoch, part), WEIR_OK);
+    expect_part(part, want);
+}
+
+static void expect_barrier(splits *s, uint32_t task, uint64_t epoch, const char *want) {
+    state_part *part = part_new(0);
+    assert_int_equal(splits_barrier(s, task, epoch, part), WEIR_OK);
+    expect_part(part, want);
+}
+
+static void position(splits *s, const char *id, const char *at) {
+    splits_position(s, str_of(id), str_of(at), -1, 1);
+}
+
+static void test_nothing_is_assigned_between_trigger_and_barriers(void **state) {
+    (void)state;
+    splits *s = splits_new(2);
+    update(s, "a b late:a+b", false);
+    expect(s, 0, "a");
+    expect(s, 1, "b");
+    position(s, "a", "p1");
+    expect_capture(s, 7, "a=assigned@p1 b=assigned@ late=waiting@");
+    /* A child of a, and one more that discovery finds: known, but nobody reads them yet. */
+    position(s, "a", "p2");
+    finish(s, "a", "child");
+    update(s, "new", false);
+    assert_false(splits_changed(s, 0));
+    expect_barrier(s, 0, 7, "a=finished@p2 child=waiting@");
+    position(s, "b", "p3");
+    expect(s, 0, "");
+    expect_barrier(s, 1, 6, "b=assigned@p3"); /* an older epoch's barrier ends nothing */
+    expect(s, 0, "");
+    expect_barrier(s, 1, 7, "b=assigned@p3");
+    expect(s, 0, "child new");
+    expect(s, 1, "b");
+    finish(s, "b", NULL); /* and now ends count at once */
+    expect(s, 0, "child new");
+    expect(s, 1, "late");
+    splits_free(s);
+}
+
+/* An epoch that failed is superseded: its late barriers do not end the wait of the next one. */
+static void test_the_next_trigger_begins_the_wait_again(void **state) {
+    (void)state;
+    splits *s = splits_new(2);
+    update(s, "a b", false);
+    expect(s, 0, "a");
+    expect(s, 1, "b");
+    expect_capture(s, 1, "a=assigned@ b=assigned@");
+    expect_barrier(s, 0, 1, "a=assigned@");
+    expect_capture(s, 2, "a=assigned@ b=assigned@");
+    update(s, "c", false);
+    expect_barrier(s, 1, 1, "b=assigned@");
+    expect_barrier(s, 0, 2, "a=assigned@");
+    expect(s, 0, "a");
+    expect(s, 1, "b");
+    expect_barrier(s, 1, 2, "b=assigned@");
+    expect(s, 0, "a c");
+    splits_free(s);
+}
+
+/* A table as another one, with other tasks, takes it over; what `list` is the first to find. */
+static splits *restored(splits *from, uint32_t tasks, const char *list, uint32_t added) {
+    state_part *part = part_new(0);
+    assert_int_equal(splits_capture(from, 1, part), WEIR_OK);
+    const state_node saved = {.splits = part->splits, .split_count = part->split_count};
+    splits *s = splits_new(tasks);
+    assert_int_equal(splits_restore(s, &saved, err), WEIR_OK);
+    part_free(part);
+    splits_free(from);
+    /* Until the source has listed what exists, nobody reads what was restored. */
+    for (uint32_t t = 0; t < tasks; t++) expect(s, t, "");
+    assert_int_equal(update(s, list, false), added);
+    return s;
+}
+
+static void test_restore(void **state) {
+    (void)state;
+    splits *from = splits_new(1);
+    update(from, "p q m:p+q r", false);
+    expect(from, 0, "p q r");
+    position(from, "p", "end");
+    finish(from, "p", NULL);
+    position(from, "q", "p5");
+    /* Two tasks instead of one; p is listed again and stays finished, s is new. */
+    splits *s = restored(from, 2, "p q m:p+q r s", 1);
+    expect(s, 1, "r");
+    weir_assign a;
+    assert_int_equal(splits_take(s, 0, &a), WEIR_OK);
+    assert_int_equal(a.count, 2); /* q and s; not m, whose parent q goes on */
+    assert_true(str_eq(str_make(a.id_ptr[0], a.id_len[0]), STR("q")));
+    assert_true(str_eq(str_make(a.position_ptr[0], a.position_len[0]), STR("p5")));
+    assert_int_equal(a.position_len[1], 0);
+    splits_assignment_free(&a);
+    splits_summary sum;
+    splits_summarize(s, &sum);
+    assert_int_equal(sum.finished, 1);
+    assert_int_equal(sum.waiting, 1);
+    finish(s, "q", NULL); /* the parents are known after a restore, too */
+    expect(s, 0, "m s");
+    splits_free(s);
+}
+
+static void test_everything_was_read_before(void **state) {
+    (void)state;
+    splits *from = splits_new(1);
+    update(from, "a b", true);
+    expect(from, 0, "a b");
+    splits_task_ended(from, 0);
+    splits *s = restored(from, 3, "a b", 0);
+    assert_false(splits_all_done(s));
+    update(s, "a b", true);
+    assert_true(splits_all_done(s));
+    for (uint32_t t = 0; t < 3; t++) expect(s, t, "");
+    expect_capture(s, 2, "a=finished@ b=finished@"); /* and that stays in the state */
+    splits_free(s);
+}
+
+static bool missing(splits *s, const char *list, bool give_up, const char *want, const char *at) {
+    weir_split_list *l = split_list_new();
+    made m;
+    if (list != NULL) assert_int_equal(split_list_add(l, make(&m, list, NULL, NULL)), WEIR_OK);
+    weir_str id = {0}, where = {0};
+    bool found = splits_missing(s, l, give_up, &id, &where);
+    split_list_free(l);
+    if (found && want != NULL) {
+        assert_true(str_eq(id, str_of(want)));
+        assert_true(str_eq(where, str_of(at)));
+    }
+    return found;
+}
+
+static void test_splits_that_no_longer_exist(void **state) {
+    (void)state;
+    splits *from = splits_new(1);
+    update(from, "gone kept ended", false);
+    expect(from, 0, "gone kept ended");
+    position(from, "gone", "p4");
+    finish(from, "ended", NULL); /* read to its end: may be missing */
+    state_part *part = part_new(0);
+    assert_int_equal(splits_capture(from, 1, part), WEIR_OK);
+    const state_node saved = {.splits = part->splits, .split_count = part->split_count};
+    splits *s = splits_new(1);
+    assert_int_equal(splits_restore(s, &saved, err), WEIR_OK);
+    part_free(part);
+    splits_free(from);
+    assert_true(missing(s, "kept", false, "gone", "p4"));
+    assert_true(missing(s, "kept", false, "gone", "p4")); /* asking changes nothing */
+    assert_true(missing(s, "kept", true, "gone", "p4"));
+    assert_false(missing(s, "kept", false, NULL, NULL));
+    update(s, "kept", true);
+    expect(s, 0, "kept");
+    finish(s, "kept", NULL);
+    assert_true(splits_all_done(s));
+    splits_free(s);
+}
+
 int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_parents_first),
@@ -286,6 +463,11 @@ int main(void) {
         cmocka_unit_test(test_end_races_with_assignment),
         cmocka_unit_test(test_refusals),
         cmocka_unit_test(test_nothing_to_read),
+        cmocka_unit_test(test_nothing_is_assigned_between_trigger_and_barriers),
+        cmocka_unit_test(test_the_next_trigger_begins_the_wait_again),
+        cmocka_unit_test(test_restore),
+        cmocka_unit_test(test_everything_was_read_before),
+        cmocka_unit_test(test_splits_that_no_longer_exist),
     };
     return cmocka_run_group_tests(tests, setup, teardown);
 }
