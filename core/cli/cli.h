@@ -24,7 +24,8 @@ typedef struct command {
     int (*run)(int argc, char **argv);
 } command;
 
-extern const command command_run, command_check, command_plan, command_plugins, command_state;
+extern const command command_run, command_check, command_plan, command_plugins, command_state,
+    command_status, command_stop, command_savepoint, command_top;
 
 /* ---- args.c: options may stand anywhere on the line ---- */
 
@@ -76,10 +77,16 @@ const char *state_place(arena *memory, const pipeline *p);
 /* Leaves word in <root>/<pipeline>/place of where the store lies, or removes it (NULL: in the
  * folder itself). */
 weir_status state_write_place(const char *folder, const char *lies, weir_error *err);
-/* What was left there; NULL: the store is in `folder`, or `err` is set. */
-const char *state_read_place(arena *memory, const char *folder, weir_error *err);
+/* What was left there, in `memory`; NULL: the store is in `folder` itself. */
+weir_status state_read_place(arena *memory, const char *folder, const char **lies, weir_error *err);
 
 /* ---- summary.c, status_line.c ---- */
+
+/* ---- cmd_state.c ---- */
+
+/* Prints the file of a checkpoint as `weir state show` does, messages under the name of the
+ * command; an exit status. */
+int state_show_file(const char *command_name, const char *path, bool json);
 
 struct runtime;
 

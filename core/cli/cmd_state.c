@@ -270,7 +270,7 @@ static void show_json(buf *out, const checkpoint *c, const char *path, uint64_t 
 
 /* ---- the command ---- */
 
-static int show_file(const char *path, bool json) {
+int state_show_file(const char *command_name, const char *path, bool json) {
     buf bytes, out;
     weir_error *err = error_new();
     buf_init(&bytes, CHECKPOINT_BYTES_MAX);
@@ -297,7 +297,7 @@ static int show_file(const char *path, bool json) {
     if (!ok) {
         buf_free(&out);
         error_format(err, &out);
-        fprintf(stderr, "weir state: %.*s\n", STR_FMT(buf_str(&out)));
+        fprintf(stderr, "weir %s: %.*s\n", command_name, STR_FMT(buf_str(&out)));
     }
     checkpoint_free(c);
     buf_free(&bytes);
@@ -313,7 +313,7 @@ static int state(int argc, char **argv) {
     if (!args_parse("state", argc, argv, args, 1, words, &count)) return EXIT_USAGE;
     if (count != 2 || strcmp(words[0], "show") != 0)
         return usage_error("state", "say `show` and the file of a checkpoint or savepoint");
-    return show_file(words[1], args[0].set);
+    return state_show_file("state", words[1], args[0].set);
 }
 
 const command command_state = {

@@ -38,9 +38,10 @@ static const command command_version = {
     "exit status: 0 ok, 2 wrong usage\n",
     show_version};
 
-static const command *const commands[] = {&command_run,     &command_check, &command_plan,
-                                          &command_plugins, &command_state, &command_help,
-                                          &command_version};
+static const command *const commands[] = {&command_run,     &command_check,  &command_plan,
+                                          &command_plugins, &command_status, &command_savepoint,
+                                          &command_stop,    &command_top,    &command_state,
+                                          &command_help,    &command_version};
 #define COMMANDS (sizeof commands / sizeof commands[0])
 
 static void help(FILE *out) {
@@ -49,7 +50,7 @@ static void help(FILE *out) {
                  "usage: weir COMMAND ...\n"
                  "\n");
     for (size_t c = 0; c < COMMANDS; c++) {
-        fprintf(out, "  %-8s %s\n", commands[c]->name, commands[c]->summary);
+        fprintf(out, "  %-9s  %s\n", commands[c]->name, commands[c]->summary);
     }
     fprintf(out,
             "\n"
@@ -58,6 +59,8 @@ static void help(FILE *out) {
             "  weir check clicks.yaml                              every error, with its line\n"
             "  weir plan clicks.yaml                               how it will run\n"
             "  weir plugins inspect kinesis                        options of a plugin\n"
+            "  weir status clicks                                  how a running pipeline does\n"
+            "  weir stop clicks --savepoint before-upgrade         end it, ready to go on\n"
             "\n"
             "`weir COMMAND --help` says more; `weir --version` which weir this is.\n"
             "exit status: 0 ok, 1 failed at run time, 2 wrong usage, 78 bad configuration\n");

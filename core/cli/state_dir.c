@@ -72,25 +72,27 @@ weir_status state_write_place(const char *folder, const char *lies, weir_error *
                      os_strerror(code, text, sizeof text));
 }
 
-const char *state_read_place(arena *memory, const char *folder, weir_error *err) {
+weir_status state_read_place(arena *memory, const char *folder, const char **lies,
+                             weir_error *err) {
     char path[4096];
     buf text;
+    *lies = NULL;
     snprintf(path, sizeof path, "%s/place", folder);
     buf_init(&text, 8192);
-    const char *lies = NULL;
     weir_status status = os_read_file(path, 4096, &text, err);
     if (status == WEIR_E_NOT_FOUND) {
         error_clear(err);
+        status = WEIR_OK;
     } else if (status == WEIR_OK) {
         while (text.len > 0 && text.data[text.len - 1] == '\n') text.len--;
         if (text.len > 0 && text.data[0] == '/') {
-            lies = arena_printf(memory, "%.*s", STR_FMT(buf_str(&text)));
-            if (lies == NULL) error_set(err, WEIR_E_NOMEM, 0, "out of memory");
+            *lies = arena_printf(memory, "%.*s", STR_FMT(buf_str(&text)));
+            if (*lies == NULL) status = error_set(err, WEIR_E_NOMEM, 0, "out of memory");
         } else {
-            error_set(err, WEIR_E_DATA, 0, "%s holds no path", path);
+            status = error_set(err, WEIR_E_DATA, 0, "%s holds no path", path);
             error_hint(err, "weir run writes it anew");
         }
     }
     buf_free(&text);
-    return lies;
+    return status;
 }

@@ -97,9 +97,8 @@ weir_status source_control_position(source_control *c, weir_str position, char *
                                     int64_t deadline_ns) {
     if (!begin_call(c, deadline_ns)) return WEIR_E_TIMEOUT;
     weir_error *err = error_new();
-    weir_status status = !c->main->opened ? WEIR_E_UNSUPPORTED
-                         : err == NULL    ? WEIR_E_NOMEM
-                                          : tell_position(c, position, out, size, err);
+    /* Open or not: a bounded source's is closed once its splits are known. */
+    weir_status status = err == NULL ? WEIR_E_NOMEM : tell_position(c, position, out, size, err);
     error_free(err);
     end_call(c);
     return status;

@@ -43,7 +43,7 @@ void *source_control_run(void *control);
 weir_status source_control_capture(source_control *c, uint64_t epoch, state_part *part,
                                    int64_t deadline_ns, weir_error *err);
 /* A position as the plugin's weir.source.position/1 tells it to people, NUL-terminated into `out`.
- * UNSUPPORTED: it has none, or is not open; TIMEOUT: it lists splits for longer than the deadline;
+ * UNSUPPORTED: it has none; TIMEOUT: it lists splits for longer than the deadline;
  * others: it has no text for this one. [control] */
 weir_status source_control_position(source_control *c, weir_str position, char *out, size_t size,
                                     int64_t deadline_ns);
