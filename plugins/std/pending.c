@@ -414,7 +414,9 @@ void pending_commit(const pending_fs *fs, const char *prefix, const pending_file
         if (code == EEXIST) {
             int seen = fs->stat(fs->self, to, &there);
             if (seen == 0 && there.inode == st.inode) {
-                code = fs->remove(fs->self, from); /* a rename that was interrupted half-way */
+                /* A rename that was interrupted half-way: the new name stays, whatever happens. */
+                code = fs->sync_dir(fs->self, prefix);
+                if (code == 0) code = fs->remove(fs->self, from);
             } else if (seen != 0 && seen != ENOENT) {
                 code = seen; /* it may be this file: another name would show it twice */
             }
