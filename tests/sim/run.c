@@ -226,6 +226,7 @@ bool sim_run(world *w) {
             ((spent && sim_chance(w, 3)) || w->steps > STEPS_WILD || starts > STARTS_MOST / 2)) {
             trace(w, "no more faults");
             w->calm = true;
+            w->config.timeout += 2000; /* of later starts: a slow pipeline comes to its end */
             w->crash_in = -1;
         }
         if (w->steps > STEPS_MOST || starts > STARTS_MOST) {
