@@ -285,7 +285,8 @@ weir_status store_sync(store *s, const checkpoint *c, weir_error *err) {
 }
 
 static weir_status no_memory(weir_error *err) {
-    return error_set(err, WEIR_E_NOMEM, 0, "no memory for the store of checkpoints");
+    error_set(err, WEIR_E_NOMEM, 0, "out of memory");
+    return WEIR_E_NOMEM;
 }
 
 /* A file under its final name is whole: its bytes are durable before it gets that name. */

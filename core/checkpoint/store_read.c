@@ -299,7 +299,8 @@ weir_status store_newest(store *s, bool strict, checkpoint **out, weir_error *er
 }
 
 static weir_status no_memory(weir_error *err) {
-    return error_set(err, WEIR_E_NOMEM, 0, "no memory for the store of checkpoints");
+    error_set(err, WEIR_E_NOMEM, 0, "out of memory");
+    return WEIR_E_NOMEM;
 }
 
 /* What checkpoints/ holds now. */
@@ -410,11 +411,11 @@ weir_status store_list(store *s, bool savepoints, store_entry **out, uint32_t *c
         if (savepoints)
             (void)snprintf(e->name, sizeof e->name, "%.*s",
                            (int)(name.len - (sizeof STORE_SUFFIX - 1)), name.ptr);
-        checkpoint *c;
+        checkpoint *c = NULL;
         weir_status read = store_read(s, e->path, epoch, &c, &e->bytes, err);
         if (read == WEIR_E_NOMEM) status = read;
         if (read == WEIR_E_NOT_FOUND) continue; /* removed meanwhile */
-        e->readable = read == WEIR_OK;
+        e->readable = read == WEIR_OK && c != NULL;
         e->epoch = epoch;
         if (e->readable) {
             e->epoch = c->epoch;

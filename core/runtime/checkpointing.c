@@ -86,8 +86,11 @@ static void begin(checkpointing *c, const coordinator_action *a) {
     context *cx = c->config.cx;
     uint32_t n = c->config.control_count;
     state_part **parts = calloc(n + 1u, sizeof(state_part *));
-    weir_status status =
-        parts != NULL ? WEIR_OK : error_set(c->error, WEIR_E_NOMEM, 0, "out of memory");
+    weir_status status = WEIR_OK;
+    if (parts == NULL) {
+        error_set(c->error, WEIR_E_NOMEM, 0, "out of memory");
+        status = WEIR_E_NOMEM;
+    }
     int64_t deadline =
         clock_mono_ns(&clock_system) + cx->plan->pipeline->settings.checkpoint_timeout_ns;
     for (uint32_t k = 0; k < n && status == WEIR_OK; k++) {

@@ -4,6 +4,7 @@
 #include <string.h>
 
 #include "base/map.h"
+#include "base/check.h"
 #include "base/str.h"
 #include "runtime/template_eval.h"
 #include "weir/json.h"
@@ -211,6 +212,7 @@ static bool put_named_headers(nodes *n, const header_list *l, uint32_t *unnamed)
             (*unnamed)++;
             continue;
         }
+        WEIR_ASSERT(l->later != NULL && l->next != NULL); /* one entry a header */
         if (l->later[h - l->first]) continue;
         put_str(n, header_name(l, h));
         members++;
