@@ -126,6 +126,7 @@ typedef struct run {
     worker_link *link;
     runtime *rt;
     requests *requests;
+    const checkpoint *from; /* NULL = a fresh start */
     bool told_ready;
 } run;
 
@@ -179,11 +180,10 @@ static weir_status run_pipeline(run *r, run_times *times, weir_error *err) {
     const worker_job *job = r->job;
     weir_status status = runtime_start(r->rt, err);
     if (status == WEIR_OK && runtime_ready_ns(r->rt) != 0) {
-        if (runtime_restored_epoch(r->rt) > 0) {
-            atomic_store(&job->shared->own_state, true);
-            log_write(WEIR_LOG_INFO, NULL, "%.*s: restored; epoch %llu",
-                      STR_FMT(job->loaded->pipeline->name),
-                      (unsigned long long)runtime_restored_epoch(r->rt));
+        if (runtime_restored_epoch(r->rt) > 0) atomic_store(&job->shared->own_state, true);
+        if (r->from != NULL) {
+            log_write(WEIR_LOG_INFO, NULL, "%.*s: restored from epoch %llu",
+                      STR_FMT(job->loaded->pipeline->name), (unsigned long long)r->from->epoch);
         }
         log_write(WEIR_LOG_DEBUG, NULL, "ready after %.1f ms",
                   (double)(runtime_ready_ns(r->rt) - times->started_ns) / 1e6);
@@ -236,6 +236,7 @@ int worker_main(void *opaque, worker_link *link, uint32_t attempt) {
                                  .attempt = attempt,
                                  .answer = requests_savepoint_done,
                                  .answer_opaque = r.requests};
+        r.from = begin.from;
         r.rt = r.requests != NULL ? runtime_new(&config, err) : NULL;
         if (r.rt == NULL) status = error_status(err);
     }

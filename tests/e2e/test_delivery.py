@@ -79,6 +79,7 @@ def test_a_run_that_ended_leaves_nothing_to_the_next(weir):
     for count in (1000, 0):
         result = weir.run_pipeline(document, "--once", "--json")
         assert result.status == OK and summary(result)["records_out"] == count, result
+        assert ("restored from epoch" in result.err) == (count == 0), result
         assert numbers(weir) == list(range(1000)) and not hidden(weir)
 
 
