@@ -75,6 +75,14 @@ static int stop_one(operation *o, weir_str name, const arg *args, int64_t deadli
     weir_json_doc *doc = operation_ask(o, name, buf_str(&request), deadline_ns, &raw);
     weir_status status = doc != NULL ? WEIR_OK : error_status(o->err);
     bool ended = doc != NULL || has_ended(buf_str(&raw));
+    if (doc != NULL && args[A_SAVEPOINT].set &&
+        weir_json_get_str(weir_json_root(doc), "savepoint", "").len == 0) {
+        status = error_set(o->err, WEIR_E_NOT_FOUND, 0,
+                           "%.*s ended by itself before the savepoint was taken", STR_FMT(name));
+        error_hint(o->err, "its final checkpoint is there: weir status %.*s", STR_FMT(name));
+        weir_json_free(doc);
+        doc = NULL;
+    }
     if (status == WEIR_E_TIMEOUT) {
         error_set(o->err, WEIR_E_TIMEOUT, 0, "%.*s has not ended within --timeout", STR_FMT(name));
         error_hint(o->err, "it goes on stopping; weir status shows it, and --force does not wait "

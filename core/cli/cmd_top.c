@@ -45,7 +45,7 @@ typedef struct watch {
 /* ---- a look ---- */
 
 typedef struct line {
-    char state[32], in[32], out[32], bytes[40], failed[32], lag[32], age[32], took[32], memory[32],
+    char state[32], in[32], out[32], bytes[32], failed[32], lag[32], age[32], took[32], memory[32],
         restarts[32];
 } line;
 
@@ -62,12 +62,10 @@ static void fill(line *l, const weir_value *s, const watched *w, const status_su
     snprintf(l->restarts, sizeof l->restarts, "%" PRId64, weir_json_get_i64(s, "restarts", 0));
     if (weir_json_get(s, "nodes") == NULL) return;
     if (rates) {
-        char speed[32];
         int64_t bytes = sums->bytes_in - w->sums.bytes_in;
         rate(sums->in, w->sums.in, seconds, l->in);
         rate(sums->out, w->sums.out, seconds, l->out);
-        snprintf(l->bytes, sizeof l->bytes, "%s/s",
-                 human_bytes(seconds > 0 && bytes > 0 ? (double)bytes / seconds : 0, speed));
+        human_bytes(seconds > 0 && bytes > 0 ? (double)bytes / seconds : 0, l->bytes);
     }
     human_count((uint64_t)sums->failed, l->failed);
     human_duration(weir_json_get_i64(s, "lag_ms", -1), l->lag);
@@ -137,8 +135,8 @@ static bool look(watch *v, table *t) {
         return false;
     }
     *t = (table){.memory = v->o.memory, .right = 0x7fc};
-    TABLE_ROW(t, "PIPELINE", "STATE", "IN/S", "OUT/S", "BYTES IN", "FAILED", "LAG", "CHECKPOINT",
-              "TOOK", "MEMORY", "RESTARTS");
+    TABLE_ROW(t, "PIPELINE", "STATE", "IN/S", "OUT/S", "BYTES/S", "FAILED", "LAG", "CKPT", "TOOK",
+              "MEMORY", "RESTARTS");
     for (size_t i = 0; i < v->count; i++) look_at(v, &v->items[i], t);
     return true;
 }
@@ -319,10 +317,11 @@ const command command_top = {
     "On a terminal a table that is drawn again in place; q or Ctrl-C ends it. Elsewhere a line a\n"
     "pipeline, again and again. Without a name: every pipeline that runs.\n"
     "\n"
-    "  IN/S, OUT/S   records that came in at sources and were delivered by sinks, a second\n"
+    "  IN/S, OUT/S   records that came in at sources and were delivered by sinks, a second;\n"
+    "                BYTES/S: that came in\n"
     "  FAILED        records given up since the worker started\n"
     "  LAG           the largest among the splits that are read; - if no source knows it\n"
-    "  CHECKPOINT    time since the last complete one began; TOOK: until it was committed\n"
+    "  CKPT, TOOK    time since the last complete checkpoint began, and until it was committed\n"
     "  MEMORY        resident memory of the worker\n"
     "\n"
     "  --interval DURATION  between two looks, from 100ms to 1h (2s)\n"

@@ -37,11 +37,10 @@ weir_status control_call(const char *folder, weir_str request, int64_t deadline_
     if (status != WEIR_OK) return status;
     lines l;
     lines_open(&l, fd, LINK_ANSWER_MAX + 64, CONTROL_REQUEST_MAX + 64);
-    if (lines_send(&l, (weir_str){"", 0}, request)) {
-        status = await(&l, deadline_ns, out, err);
-    } else {
-        status = error_set(err, WEIR_E_IO, 0, "the pipeline ended while it was asked");
-    }
+    /* One that refuses us says so and closes, perhaps before this is sent: its words still count.
+     */
+    (void)lines_send(&l, (weir_str){"", 0}, request);
+    status = await(&l, deadline_ns, out, err);
     lines_close(&l);
     return status;
 }
@@ -79,8 +78,12 @@ static weir_status reach(const char *folder, int64_t deadline_ns, int *out, weir
     if (code == ENOENT || code == ECONNREFUSED || code == ENOTDIR) {
         return nobody_there(folder, err);
     }
-    return error_set(err, code == EACCES ? WEIR_E_PERMISSION : WEIR_E_IO, 0, "connect to %s: %s",
-                     address.sun_path, os_strerror(code, text, sizeof text));
+    error_set(err, code == EACCES ? WEIR_E_PERMISSION : WEIR_E_IO, 0, "connect to %s: %s",
+              address.sun_path, os_strerror(code, text, sizeof text));
+    if (code == EACCES) {
+        error_hint(err, "a pipeline answers the user it runs as, and root: ask as one of them");
+    }
+    return error_status(err);
 }
 
 static bool listens(arena *a, weir_str state, const char *name) {

@@ -41,6 +41,10 @@ void keeper_on_request(void *opaque, uint64_t ticket, weir_str json) {
         if (force) keeper_drain(k, clock_mono_ns(&clock_system), "a forced stop");
     } else if (str_eq_z(what, "status")) {
         answer_status(k, ticket);
+    } else if (stop && weir_json_get_str(root, "savepoint", "").len > 0) {
+        answer_error(k, ticket,
+                     "no worker runs that could take the savepoint: nothing was stopped; stop "
+                     "without one, or wait until it runs");
     } else if (stop) {
         stop_early(k, ticket);
     } else {
