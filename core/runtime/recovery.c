@@ -228,7 +228,8 @@ static weir_status recover_orphans(void *self, uint32_t n, const state_blob *con
     const weir_blob **list = calloc(count + 1u, sizeof(weir_blob *));
     weir_status status = WEIR_OK;
     if (blobs == NULL || list == NULL) {
-        status = error_set(err, WEIR_E_NOMEM, 0, "out of memory for recovery");
+        error_set(err, WEIR_E_NOMEM, 0, "out of memory for recovery");
+        status = WEIR_E_NOMEM;
     }
     for (uint32_t k = 0; status == WEIR_OK && k < count; k++) {
         blobs[k] = (weir_blob){.struct_size = sizeof(weir_blob),
@@ -317,7 +318,8 @@ weir_status recovery_run(const recovery_config *config, checkpoint **out, weir_e
     r.committers = calloc(p->node_count + 1, sizeof *r.committers);
     weir_status status = WEIR_OK;
     if (nodes == NULL || r.committers == NULL) {
-        status = error_set(err, WEIR_E_NOMEM, 0, "out of memory");
+        error_set(err, WEIR_E_NOMEM, 0, "out of memory");
+        status = WEIR_E_NOMEM;
     }
     for (size_t i = 0; i < p->node_count && status == WEIR_OK; i++) {
         uint32_t at = p->nodes[i]->index;
