@@ -415,10 +415,16 @@ static weir_status gather_listed(run *r, bool savepoints) {
     uint32_t count = 0;
     weir_status status = store_list(r->config->store, savepoints, &entries, &count, r->err);
     for (uint32_t i = 0; i < count && status == WEIR_OK; i++) {
-        if (!entries[i].readable) continue;
         checkpoint *c = NULL;
         status = store_load(r->config->store, str_of(entries[i].path), &c, r->err);
-        if (status == WEIR_OK) status = keep_all(r, c);
+        if (status == WEIR_OK) {
+            status = keep_all(r, c);
+        } else if (status == WEIR_E_DATA || status == WEIR_E_INCOMPATIBLE) {
+            /* Nobody will ever read it here. One that cannot be read today may be well tomorrow,
+             * and what it refers to must still be there: that ends this restore. */
+            error_clear(r->err);
+            status = WEIR_OK;
+        }
         checkpoint_free(c);
     }
     free(entries);
