@@ -176,6 +176,16 @@ static bool draining(void *opaque) {
     return link_draining(opaque);
 }
 
+static int64_t end_of_run(const worker_job *job) {
+    if (job->for_ns <= 0) return INT64_MAX;
+    int64_t end_ns = atomic_load(&job->shared->end_ns);
+    if (end_ns == 0) {
+        end_ns = clock_mono_ns(&clock_system) + job->for_ns;
+        atomic_store(&job->shared->end_ns, end_ns);
+    }
+    return end_ns;
+}
+
 static weir_status run_pipeline(run *r, run_times *times, weir_error *err) {
     const worker_job *job = r->job;
     weir_status status = runtime_start(r->rt, err);
@@ -188,7 +198,7 @@ static weir_status run_pipeline(run *r, run_times *times, weir_error *err) {
         log_write(WEIR_LOG_DEBUG, NULL, "ready after %.1f ms",
                   (double)(runtime_ready_ns(r->rt) - times->started_ns) / 1e6);
         if (!job->quiet) status_line_start(r->rt, job->loaded->plan);
-        follow(r, job->for_ns > 0 ? clock_mono_ns(&clock_system) + job->for_ns : INT64_MAX);
+        follow(r, end_of_run(job));
         if (!job->quiet) status_line_stop();
         status = runtime_finish(r->rt, err);
         if (status == WEIR_OK && !r->told_ready) link_ready(r->link);

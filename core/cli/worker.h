@@ -14,6 +14,9 @@ typedef struct worker_shared {
     /* State of this command's line of runs is durable: from here on restarts take the latest, and
      * --from is forgotten. */
     _Atomic bool own_state;
+    /* When the run is over that may last `for_ns`, mono; 0 = no worker was ready yet. A restart is
+     * the same run. */
+    _Atomic int64_t end_ns;
 } worker_shared;
 
 typedef struct worker_job {
