@@ -134,7 +134,11 @@ def test_twenty_splits_are_shown_and_all_are_told(weir):
     shown = weir.run("status", "test").out
     assert "  and 10 more: --json lists all\n" in shown
     assert len(re.findall(r"^  \S+\.txt +in ", shown, re.M)) == 20, shown
-    assert len(one(weir.run("status", "test", "--json"))["splits"]) == 30
+    running.wait_status(lambda s: s["nodes"][0]["records_in"] == 30, "all files are read")
+    splits = one(weir.run("status", "test", "--json"))["splits"]
+    # The file source tells its positions as byte offsets.
+    assert {Path(s["split"]).stem: int(s["position"]) for s in splits} == {
+        f"{n:02}": len(f"{n}\n") for n in range(30)}, splits
     assert len(running.ask("status", splits=3)["splits"]) == 3
 
 
