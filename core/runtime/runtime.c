@@ -401,7 +401,11 @@ static weir_status restore(runtime *rt, weir_error *err) {
     rt->cx.restored = rt->restored;
     atomic_store(&rt->cx.done_epoch, rt->restored->epoch);
     for (uint32_t c = 0; c < rt->control_count && status == WEIR_OK; c++) {
-        const state_node *saved = context_restored(&rt->cx, rt->controls[c].node);
+        const node *source = rt->controls[c].node;
+        const state_node *saved = context_restored(&rt->cx, source);
+        /* What cannot be read again, such as standard input, is another one in every run: its end
+         * was that run's. */
+        if (str_eq(component_note(source->component)->guarantee, STR("at_most_once"))) continue;
         if (saved != NULL) status = splits_restore(rt->controls[c].splits, saved, err);
     }
     return status;

@@ -126,6 +126,16 @@ def numbers_begun(weir, folder="out"):
         if (weir.folder / folder).exists() else False
 
 
+def test_standard_input_is_another_one_in_every_run(weir):
+    """A filter in a shell's pipe works more than once: the end of its input is that run's end only."""
+    document = pipeline({"in": {"type": "stdin"}}, {"out": {"type": "stdout", "input": "in"}})
+    for text in ("one\ntwo\n", "", "three\n"):
+        (weir.folder / "in.txt").write_text(text)
+        with open(weir.folder / "in.txt", "rb") as feed:
+            result = weir.run_pipeline(document, "--once", stdin=feed)
+        assert result.status == OK and result.out == text, result
+
+
 @pytest.mark.parametrize("parallelism", [(1, 3), (4, 2)])
 def test_parallelism_may_change_between_runs(weir, parallelism):
     def document(tasks):
