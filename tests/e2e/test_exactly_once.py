@@ -52,7 +52,7 @@ def emulator(tmp_path):
     """One of its own for each test: it slows as it holds more."""
     endpoint = KinesisLocal(tmp_path)
     yield endpoint
-    endpoint.server.stop()
+    endpoint.server.stop(seconds=0)  # it has nothing to lose
 
 
 def put_once_client(endpoint):
@@ -70,7 +70,7 @@ class Scene:
         self.began = time.monotonic()
         self.name, self.weir, self.emulator = name, weir, emulator
         self.rng = random.Random(seed)
-        self.killer = Killer(random.Random(f"{seed}-kills"))
+        self.killer = Killer(random.Random(f"{seed}-kills"), weir.state / "test" / "checkpoints")
         self.stream = emulator.create_stream(shards)
         self.feed = SteadyFeed(put_once_client(emulator.endpoint), self.stream, **feed)
         self.resharder = Resharder(emulator.client, self.stream, random.Random(f"{seed}-shards"))
@@ -140,7 +140,7 @@ def test_the_worker_is_killed_while_shards_split_and_merge(weir, emulator, long)
 @SAMPLE_AND_LONG
 @pytest.mark.timeout(600)
 def test_supervisor_and_worker_are_killed_together(weir, emulator, long):
-    scene = Scene(weir, emulator, "everything")
+    scene = Scene(weir, emulator, "everything", per_second=300)
     manifest = scene.manifest()
     running = scene.start(manifest)
     scene.feed.start()
@@ -157,7 +157,7 @@ def test_supervisor_and_worker_are_killed_together(weir, emulator, long):
 @SAMPLE_AND_LONG
 @pytest.mark.timeout(600)
 def test_dead_letters_come_once_too(weir, emulator, long):
-    scene = Scene(weir, emulator, "dead letters", bad_every=7)
+    scene = Scene(weir, emulator, "dead letters", per_second=300, bad_every=7)
     running = scene.start(scene.manifest(
         source=scene.source(format={"type": "json", "pass_through": "never"}, on_error={"dead_letter": "bad"}),
         sinks={"out": scene.sink(path="out/${.k}/part.jsonl", format="json"),
@@ -181,7 +181,7 @@ def test_dead_letters_come_once_too(weir, emulator, long):
 @pytest.mark.timeout(600)
 def test_parallelism_changes_between_runs(weir, emulator, long):
     """1, 3, 2: after a stop first, then after a kill, which leaves pending files to other tasks."""
-    scene = Scene(weir, emulator, "parallelism", shards=4)
+    scene = Scene(weir, emulator, "parallelism", shards=4, per_second=300)
     tasks, seen = 1, []
     running = scene.start(scene.manifest(scene.source(parallelism=1), {"out": scene.sink(parallelism=1)}))
     scene.feed.start()
@@ -211,7 +211,7 @@ def test_parallelism_changes_between_runs(weir, emulator, long):
 @SAMPLE_AND_LONG
 @pytest.mark.timeout(600)
 def test_the_endpoint_is_cut_in_between(weir, emulator, long):
-    scene = Scene(weir, emulator, "endpoint")
+    scene = Scene(weir, emulator, "endpoint", per_second=300)
     outages = collections.Counter()
     with TcpProxy(emulator.plain_port) as proxy:
         running = scene.start(scene.manifest(source=scene.source(
@@ -231,7 +231,7 @@ def test_the_endpoint_is_cut_in_between(weir, emulator, long):
                 refused = proxy.refused
                 proxy.cut()
                 wait_for(lambda: proxy.refused > refused, 60, "somebody comes and is refused")
-            for _ in range(scene.rng.randrange(3)):
+            for _ in range(scene.rng.randrange(1, 3)):
                 scene.killer.worker(running, anytime=True)
             if kind != "within":
                 time.sleep(scene.rng.uniform(0, 0.5))  # the length of the outage is part of the experiment
@@ -240,6 +240,7 @@ def test_the_endpoint_is_cut_in_between(weir, emulator, long):
             proxy.restore()
             reached = dict(scene.feed.last)
             running.wait_status(lambda s: caught_up(s, reached), "it goes on behind the outage", 120)
+            scene.killer.worker(running)
         status = scene.finish(running)
         scene.tell(status, scene.check(), f"outages {dict(outages)}, {proxy.refused} refused")
 
@@ -248,30 +249,33 @@ class SmallDisk:
     """A file system of a few MiB in a mount name space of its own: for the program, and from
     outside for the test, as long as it holds this."""
 
+    SIZE = 48 << 20
+
     def __init__(self, where):
         self.where = where
         where.mkdir()
         # exec: the program itself is the child that the test started.
         self.command = [*mount_scope(), "sh", "-c",
-                        'mount -t tmpfs -o size=48m none "$1" || exit 99; shift; exec "$@"', "sh", where,
-                        PROGRAM]
+                        'mount -t tmpfs -o size="$1" none "$2" || exit 99; shift 2; exec "$@"', "sh",
+                        str(self.SIZE), where, PROGRAM]
         self.handle = None
         self.filler = None
 
     def enter(self, running):
         """Needed once the program runs; it outlives the program and its name space."""
-        inside = f"/proc/{running.pid}/root{self.where}"
-        running.worker()
-        self.handle = os.open(inside, os.O_RDONLY | os.O_DIRECTORY)
+        running.wait_status(lambda s: s.get("state") == "running", "it runs")
+        self.handle = os.open(f"/proc/{running.pid}/root{self.where}", os.O_RDONLY | os.O_DIRECTORY)
         self.path = Path(f"/proc/self/fd/{self.handle}")
+        size = os.fstatvfs(self.handle)
+        assert size.f_blocks * size.f_frsize == self.SIZE, "no other file system is ever filled"
 
     def fill(self):
         """Takes what room there is, again and again: what the program removes is taken as well."""
         if self.filler is None:
             self.filler = open(self.path / "filler", "wb", buffering=0)
         try:
-            while self.filler.write(bytes(1 << 16)):
-                pass
+            while self.filler.tell() <= self.SIZE:
+                self.filler.write(bytes(1 << 16))
         except OSError as cause:
             assert cause.errno == errno.ENOSPC, cause
 
@@ -291,13 +295,14 @@ class SmallDisk:
 @pytest.mark.timeout(600)
 def test_the_disk_is_full_in_between(weir, emulator, long):
     """Output and checkpoints alike: either fails first, whichever finds no room."""
-    scene = Scene(weir, emulator, "disk")
     disk = SmallDisk(weir.folder / "disk")
+    scene = Scene(weir, emulator, "disk", per_second=300)
     try:
         running = scene.start(scene.manifest(
             sinks={"out": scene.sink(f"{disk.where}/out")},
             checkpoint={"store": f"file://{disk.where}/checkpoints"}), command=disk.command)
         disk.enter(running)
+        scene.killer.checkpoints = disk.path / "checkpoints"
         scene.feed.start()
         reached = running.wait_status(lambda s: s.get("completed_epoch", 0) > 2, "it runs")
         times = 0

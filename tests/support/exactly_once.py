@@ -17,16 +17,16 @@ NUMBERED = re.compile(r"(?P<series>.*)-(?P<number>\d{6})(?P<rest>\.[a-z]+)?$")
 class Killer:
     """Ends processes of a running weir by SIGKILL, at moments that `rng` chooses.
 
-    No moment is better than another: just after the start (restore), once records flow, and while
-    checkpoints come and go. The second and third are waited for, so that the run gets somewhere.
+    Three kinds of moments: any time after the start (restore), once records flow, and right behind a
+    checkpoint's becoming durable (commits). The latter two are waited for, so that the run gets
+    somewhere. `checkpoints` is the folder that holds them.
     """
 
-    KINDS = ["young", "young", "running", "checkpoints"]
+    KINDS = ["young", "running", "durable"]
 
-    def __init__(self, rng, longest=0.3):
-        self.rng, self.longest = rng, longest
+    def __init__(self, rng, checkpoints, longest=0.3):
+        self.rng, self.checkpoints, self.longest = rng, Path(checkpoints), longest
         self.kills = 0
-        self.epoch = 0  # the highest completed one seen
         self.moments = collections.Counter()
 
     def moment(self, running, kinds=KINDS):
@@ -40,14 +40,23 @@ class Killer:
             running.wait_status(lambda s: s.get("state") == "running", "it runs", 120)
             time.sleep(self.rng.uniform(0, self.longest))
         else:
-            first = running.wait_status(lambda s: "completed_epoch" in s, "the worker answers", 120)
-            wanted = first["completed_epoch"] + self.rng.randrange(1, 4)
-            reached = running.wait_status(lambda s: s.get("completed_epoch", 0) >= wanted,
-                                          f"checkpoint {wanted} is complete", 120)
-            self.epoch = max(self.epoch, reached["completed_epoch"])
-            time.sleep(self.rng.uniform(0, self.longest))
+            self.next_durable(running, self.rng.randrange(1, 4))
+            time.sleep(self.rng.choice([0, self.rng.uniform(0, 0.005), self.rng.uniform(0, self.longest)]))
         # A worker that failed meanwhile has been replaced; the test says whether it may.
         return pid if pid in running.workers() else running.worker()
+
+    def newest(self):
+        return max((int(p.stem) for p in self.checkpoints.rglob("*.weir")), default=0)
+
+    def next_durable(self, running, count):
+        """Waits for `count` more checkpoints, some of which may be a restart's."""
+        wanted = self.newest() + count
+
+        def there():
+            assert running.alive(), running.errors()[-8000:]
+            return self.newest() >= wanted
+
+        wait_for(there, 120, f"checkpoint {wanted} is durable", interval=0.001)
 
     def worker(self, running, anytime=False):
         """One kill of the worker, which is reaped when this returns. `anytime`: no progress is
