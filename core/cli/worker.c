@@ -3,6 +3,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <time.h>
 #include <unistd.h>
 
 #include "base/clock.h"
@@ -12,6 +13,8 @@
 #include "runtime/runtime.h"
 #include "supervise/crash.h"
 
+/* How long a lock of another process is waited for: no worker ends slower than that once killed. */
+#define LOCK_WAIT_NS (2 * CLOCK_NS_PER_S)
 /* How often the status line is drawn and the supervisor hears that all is well. */
 #define TICK_NS (250 * CLOCK_NS_PER_MS)
 
@@ -24,7 +27,15 @@ static store *open_store(const worker_job *job, arena *memory, weir_error *err) 
                                  .place = state_place(memory, p),
                                  .pipeline = p->name,
                                  .retain = p->settings.checkpoint_retain};
+    /* A worker that was killed a moment ago holds its lock until the system is done with it. */
+    int64_t give_up_ns = clock_mono_ns(&clock_system) + LOCK_WAIT_NS;
     store *s = store_open(&config, false, err);
+    while (s == NULL && error_status(err) == WEIR_E_EXISTS &&
+           clock_mono_ns(&clock_system) < give_up_ns) {
+        nanosleep(&(struct timespec){.tv_nsec = 20 * CLOCK_NS_PER_MS}, NULL);
+        error_clear(err);
+        s = store_open(&config, false, err);
+    }
     /* For commands that know the pipeline's name, and not its manifest. */
     if (s != NULL && state_write_place(job->state_folder, config.place, err) != WEIR_OK) {
         store_close(s);

@@ -223,13 +223,25 @@ static void wake_all(const splits *s) {
     }
 }
 
+/* A restored split keeps its position, but what the source attaches to it is what the enumeration
+ * of this run says: options may have changed in between. */
+static weir_status refresh_entry(splits *s, const weir_split *split) {
+    split_entry *e = map_get(s->by_id, split->id);
+    if (e == NULL || str_eq(e->private_bytes, split->private_bytes)) return WEIR_OK;
+    weir_str copy = arena_str(s->memory, split->private_bytes);
+    if (copy.ptr == NULL) return WEIR_E_NOMEM;
+    e->private_bytes = copy;
+    return WEIR_OK;
+}
+
 weir_status splits_update(splits *s, const weir_split_list *list, bool complete, uint32_t *added,
                           weir_error *err) {
     weir_status status = WEIR_OK;
     *added = 0;
     pthread_mutex_lock(&s->lock);
     for (uint32_t k = 0; k < list->count && status == WEIR_OK; k++) {
-        status = add_entry(s, list->items[k], FOUND_BY_CONTROL, added);
+        if (!s->listed) status = refresh_entry(s, list->items[k]);
+        if (status == WEIR_OK) status = add_entry(s, list->items[k], FOUND_BY_CONTROL, added);
     }
     if (complete) s->complete = true;
     s->listed = true;

@@ -47,7 +47,8 @@ bool splits_missing(splits *s, const weir_split_list *list, bool give_up, weir_s
                     weir_str *position);
 /* The whole table into `part`; from here to the last task's splits_barrier nothing is assigned. */
 weir_status splits_capture(splits *s, uint64_t epoch, state_part *part);
-/* Takes the splits of a list that are not known yet, and assigns what can be assigned. `complete`:
+/* Takes the splits of a list that are not known yet; the first list also gives restored ones their
+ * private bytes anew, and assigns what can be assigned. `complete`:
  * no discovery will follow. Returns how many were new, or an error (too many splits). */
 weir_status splits_update(splits *s, const weir_split_list *list, bool complete, uint32_t *added,
                           weir_error *err);

@@ -13,8 +13,10 @@
 #include <sys/file.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
+#include <time.h>
 #include <unistd.h>
 
+#include "base/clock.h"
 #include "base/mem.h"
 #include "base/os.h"
 #include "base/str.h"
@@ -25,6 +27,8 @@
 
 #define ANSWER_MAX (LINK_ANSWER_MAX + 64)
 #define BACKLOG 64
+/* How long the lock of another supervisor is waited for: none ends slower than that once killed. */
+#define LOCK_WAIT_NS (2 * CLOCK_NS_PER_S)
 
 typedef struct client {
     lines lines;        /* fd -1: a free place */
@@ -208,7 +212,14 @@ static weir_status take_lock(control_server *s, const char *folder, weir_error *
         return error_set(err, errno == EACCES ? WEIR_E_PERMISSION : WEIR_E_IO, 0, "%s: %s", path,
                          os_strerror(errno, text, sizeof text));
     }
-    if (flock(s->lock_fd, LOCK_EX | LOCK_NB) == 0) return WEIR_OK;
+    /* A supervisor that was killed a moment ago holds it until the system is done with it. */
+    int64_t give_up_ns = clock_mono_ns(&clock_system) + LOCK_WAIT_NS;
+    int rc;
+    while ((rc = flock(s->lock_fd, LOCK_EX | LOCK_NB)) != 0 && errno == EWOULDBLOCK &&
+           clock_mono_ns(&clock_system) < give_up_ns) {
+        nanosleep(&(struct timespec){.tv_nsec = 20 * CLOCK_NS_PER_MS}, NULL);
+    }
+    if (rc == 0) return WEIR_OK;
     if (errno == EWOULDBLOCK) return in_use(folder, err);
     return error_set(err, WEIR_E_IO, 0, "lock %s: %s", path, os_strerror(errno, text, sizeof text));
 }

@@ -56,7 +56,10 @@ weir_status control_restore(kinesis *k, const weir_open *args) {
         for (uint32_t j = 0; j < k->options.stream_count; j++) {
             if (strcmp(plan.stream.name, k->options.streams[j].name) != 0) continue;
             k->starts[j] = plan.start;
-            k->stops[j] = plan.stop_us;
+            /* Where reading ends is what the options say now; `latest` keeps the moment it had. */
+            k->stops[j] = k->options.stop_us;
+            if (k->options.stop_latest)
+                k->stops[j] = plan.stop_us != STOP_NEVER ? plan.stop_us : weir_wall_us(k->ctx);
         }
     }
     return WEIR_OK;
