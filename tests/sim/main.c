@@ -15,7 +15,7 @@
 
 typedef struct args {
     uint64_t seed, from, count, seconds, search;
-    bool one, trace, all, check, def;
+    bool one, trace, all, check, def, configurations;
     const char *mutation, *directed;
 } args;
 
@@ -66,6 +66,8 @@ static bool parse(int argc, char **argv, args *a) {
                 a->all = true;
             else if (strcmp(word, "--check-mutations") == 0)
                 a->check = true;
+            else if (strcmp(word, "--configurations") == 0)
+                a->configurations = true;
             else if (strcmp(word, "--def") == 0)
                 a->def = true;
             else
@@ -74,7 +76,7 @@ static bool parse(int argc, char **argv, args *a) {
         if (!ok) return false;
         i += takes;
     }
-    return a->one || a->all || a->check || a->count > 0 || a->seconds > 0;
+    return a->one || a->all || a->check || a->configurations || a->count > 0 || a->seconds > 0;
 }
 
 /* Runs one schedule; false with its violation in `out`. */
@@ -182,12 +184,23 @@ static int check_all(void) {
     return missed == 0 ? 0 : 1;
 }
 
+static int list_configurations(void) {
+    for (unsigned i = 0; i < mutation_count; i++) {
+        bool listed = mutations[i].directed[0] == '\0';
+        for (unsigned k = 0; k < i && !listed; k++)
+            listed = strcmp(mutations[i].directed, mutations[k].directed) == 0;
+        if (!listed) printf("%s\n", mutations[i].directed);
+    }
+    return 0;
+}
+
 int main(int argc, char **argv) {
     args a = {0};
     if (!parse(argc, argv, &a)) return usage();
     (void)log_configure("off");
     if (a.all) return search_all(&a);
     if (a.check) return check_all();
+    if (a.configurations) return list_configurations();
     if (!a.one) return run_many(&a);
     char why[256];
     uint64_t steps = 0;

@@ -164,6 +164,9 @@ static void capture(process *p, uint64_t epoch) {
 
 static void begin(process *p, const coordinator_action *a) {
     if (a->epoch + 8 >= EPOCHS_MAX) violate(p->w, "stuck: one epoch after another fails");
+    epoch_record past[COORDINATOR_HISTORY];
+    if (coordinator_history(p->machine, past) > 1 && past[1].outcome == EPOCH_FAILED)
+        trace(p->w, "epoch %llu failed: %s", (unsigned long long)past[1].epoch, past[1].why);
     trace(p->w, "epoch %llu begins (%s)", (unsigned long long)a->epoch,
           a->order == ORDER_CHECKPOINT  ? "checkpoint"
           : a->order == ORDER_SAVEPOINT ? "savepoint"
@@ -185,12 +188,44 @@ static void remember(process *p, const coordinator_action *a) {
     w->lines[a->epoch] = (line){.set = true, .run = (int32_t)p->run, .barrier = p->barrier_epoch};
 }
 
+static const state_split *state_of(const checkpoint *c, uint32_t source, const char *id) {
+    const state_node *n = checkpoint_node(c, str_of(node_name(NODE_SOURCE_0 + source)));
+    for (uint32_t i = 0; n != NULL && i < n->split_count; i++)
+        if (str_eq(n->splits[i].id, str_of(id))) return &n->splits[i];
+    return NULL;
+}
+
+static bool stored_end(const world *w, const checkpoint *c, uint32_t split) {
+    const truth_split *s = &w->splits[split];
+    const state_split *self = state_of(c, s->source, s->id);
+    return self != NULL && self->state == STATE_FINISHED;
+}
+
+/* The end of the last parent is stored together with the child, and nothing of the child before
+ * that. */
+static void check_family(world *w, const checkpoint *c) {
+    for (uint32_t i = 0; i < w->split_count; i++) {
+        const truth_split *s = &w->splits[i];
+        const state_split *self = state_of(c, s->source, s->id);
+        bool begun = self != NULL && (self->state == STATE_FINISHED || self->position.len > 0);
+        uint32_t ended = 0;
+        for (uint32_t k = 0; k < s->parent_count; k++) ended += stored_end(w, c, s->parents[k]);
+        if (begun && ended < s->parent_count)
+            violate(w, "family: checkpoint %llu is inside %s and not behind the end of its parents",
+                    (unsigned long long)c->epoch, s->id);
+        if (self == NULL && s->parent_count > 0 && ended == s->parent_count)
+            violate(w, "family: checkpoint %llu has the end of the parents of %s, and not %s",
+                    (unsigned long long)c->epoch, s->id, s->id);
+    }
+}
+
 static void persist(process *p, const coordinator_action *a) {
     world *w = p->w;
     const checkpoint *c = a->checkpoint;
     store_written written_out = {0};
     weir_status status = WEIR_OK;
     remember(p, a);
+    check_family(w, c);
     error_clear(p->err);
     if (a->act == ACT_PERSIST || c->kind == CHECKPOINT_FINAL)
         status = store_write(p->store, c, &written_out, p->err);
@@ -215,6 +250,17 @@ static void answer(process *p, const coordinator_action *a) {
                    (uint32_t)a->ticket);
     w->savepoints[at].epoch = a->epoch;
     if (strcmp(w->savepoints[at].name, w->stop_name) == 0) w->stop_named = true;
+}
+
+/* Given time, an epoch that begins when nothing goes wrong any more succeeds. */
+static void check_stuck(process *p) {
+    world *w = p->w;
+    epoch_record past[COORDINATOR_HISTORY];
+    bool late = w->calm && p->timeout_ms >= 1000 && coordinator_history(p->machine, past) > 0 &&
+                past[0].started_ns > w->calm_ns;
+    if (late)
+        violate(w, "stuck: epoch %llu fails with nothing in its way: %s",
+                (unsigned long long)past[0].epoch, past[0].why);
 }
 
 static bool coordinator_turn(process *p, int64_t *wake_ns) {
@@ -245,6 +291,7 @@ static bool coordinator_turn(process *p, int64_t *wake_ns) {
         p->exited = true;
         break;
     case ACT_FAIL:
+        check_stuck(p);
         process_fail(p, "%s", error_text(a.error));
         break;
     }

@@ -91,7 +91,7 @@ typedef struct task {
 
 typedef struct process {
     world *w;
-    uint32_t run;
+    uint32_t run, timeout_ms; /* of a checkpoint */
     store *store;
     checkpoint *restored;
     coordinator *machine;
@@ -108,6 +108,7 @@ typedef struct process {
     uint32_t channel_count;
     uint64_t barrier_epoch, commit_epoch, done_epoch;
     order_kind order;
+    int64_t grace_ns;        /* stopping: it is ended then */
     bool stopping, draining; /* somebody asked for the end; sources send nothing more */
     uint64_t begin_epoch;    /* mutation capture_late: the captured part is still to come */
     uint32_t shares;         /* ... after so many source tasks answered */

@@ -142,6 +142,7 @@ static void start_second(world *w) {
 }
 
 static void operate(world *w, process *p) {
+    if (p->stopping && w->now > p->grace_ns) process_fail(p, "the grace time is over");
     if (w->stop_named) p->draining = true;
     if (p->draining || p->stopping || w->process[1] != NULL) return;
     if (sim_fault(w, w->config.savepoint)) {
@@ -158,6 +159,7 @@ static void operate(world *w, process *p) {
         trace(w, "stop%s%s", named ? " with savepoint " : "", named ? w->stop_name : "");
         w->stop_named = false;
         p->stopping = true;
+        p->grace_ns = w->now + 3000 * MS;
         p->draining = !mutated("checkpoint_between_savepoint_and_stop");
         coordinator_stop(p->machine, named ? str_of(w->stop_name) : STR(""), ticket);
     }
@@ -213,7 +215,7 @@ static void step(world *w, bool *over) {
     } else {
         w->now = next_ns < INT64_MAX && next_ns > w->now ? next_ns : w->now + MS;
     }
-    if (which == 0 && !w->calm) operate(w, p);
+    if (which == 0) operate(w, p);
 }
 
 bool sim_run(world *w) {
@@ -226,6 +228,7 @@ bool sim_run(world *w) {
             ((spent && sim_chance(w, 3)) || w->steps > STEPS_WILD || starts > STARTS_MOST / 2)) {
             trace(w, "no more faults");
             w->calm = true;
+            w->calm_ns = w->now;
             w->config.timeout += 2000; /* of later starts: a slow pipeline comes to its end */
             w->crash_in = -1;
         }

@@ -120,6 +120,7 @@ typedef struct world {
 
     int64_t now;
     uint64_t steps;
+    int64_t calm_ns;
     bool calm; /* no more faults: the schedule runs to its end */
     weir_clock clock;
 

@@ -126,10 +126,10 @@ bool source_step(task *t, int64_t *wake_ns) {
         return true;
     }
     bool ahead = mutated("barrier_ahead_of_parked");
-    /* A poll that is under way at the trigger still brings its batch. */
-    bool polling = !t->quiet && t->parked_count == 0 && sim_chance(w, 200);
-    if (p->barrier_epoch > t->barrier_epoch && t->late_epoch == 0 && !polling &&
+    if (p->barrier_epoch > t->barrier_epoch && t->late_epoch == 0 &&
         (t->parked_count == 0 || ahead)) {
+        /* A poll that is under way at the trigger still brings its batch. */
+        if (!t->quiet && t->parked_count == 0 && sim_chance(w, 200) && poll(t)) return true;
         send_barrier(t);
         return true;
     }

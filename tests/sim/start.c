@@ -329,6 +329,7 @@ process *process_start(world *w, weir_status *status, char *why, size_t why_size
     WEIR_ASSERT(p != NULL && w->runs < RUNS_MAX);
     p->w = w;
     p->run = w->runs++;
+    p->timeout_ms = w->config.timeout;
     p->err = error_new();
     w->current = p;
     const store_config config = {.disk = vdisk_store(w->disk),

@@ -263,7 +263,8 @@ uint32_t s3_orphans(const world *w, char *first, size_t size) {
     uint32_t n = 0;
     for (uint32_t i = 1; i < w->s3->count; i++) {
         const upload *u = &w->s3->uploads[i];
-        if (u->state != UPLOAD_OPEN || u->left) continue;
+        /* Nobody is there to look after a node that left the manifest. */
+        if (u->state != UPLOAD_OPEN || u->left || (w->left && u->node == NODE_SINK_B)) continue;
         if (n++ == 0 && first[0] == '\0') (void)snprintf(first, size, "upload %u", i);
     }
     return n;
