@@ -41,6 +41,11 @@
 /* Prepared and not committed, over all epochs and instances of a node: a file a split and epoch. */
 #define LIMIT_COMMITTABLES 1000000u
 #define LIMIT_COMMITTABLE_BYTES (1 * MIB)
+/* State by key: names of one key, such as the windows that are open, and one value. All keys of a
+ * group are one blob of state. */
+#define LIMIT_KEYED_NAMES 256u
+#define LIMIT_KEYED_NAME_BYTES 255u
+#define LIMIT_KEYED_VALUE_BYTES (16 * MIB)
 /* Versions, ids and names inside a checkpoint. */
 #define LIMIT_STATE_TEXT_BYTES 255u
 /* Records of one batch: indexes fit 32 bits with room for 1:N decoding. */

@@ -205,7 +205,7 @@ static void put_blobs(writer *w, const state_node *n, uint32_t index) {
     size_t at = begin_section(w, SECTION_BLOBS, index);
     for (uint32_t i = 0; i < n->blob_count && w->status == WEIR_OK; i++) {
         const state_blob *b = &n->blobs[i];
-        if (b->scope < WEIR_SCOPE_SPLIT || b->scope > WEIR_SCOPE_BROADCAST)
+        if (b->scope < WEIR_SCOPE_SPLIT || b->scope > STATE_SCOPE_KEY_GROUP)
             refuse_value(w, "a blob's scope", b->scope);
         put_u32(w, b->scope);
         put_u32(w, b->version);
@@ -482,7 +482,7 @@ static void get_blobs(reader *s, state_node *n) {
     n->blobs = get_array(s, n->blob_count, BLOB_LEAST, sizeof *n->blobs);
     for (uint32_t i = 0; i < n->blob_count && !s->failed; i++) {
         state_blob *to = &n->blobs[i];
-        to->scope = get_in(s, "unknown scope of a blob:", WEIR_SCOPE_SPLIT, WEIR_SCOPE_BROADCAST);
+        to->scope = get_in(s, "unknown scope of a blob:", WEIR_SCOPE_SPLIT, STATE_SCOPE_KEY_GROUP);
         to->version = get_u32(s);
         to->instance = get_u32(s);
         to->split = get_str(s, "a split's id is too long:", LIMIT_SPLIT_ID_BYTES);

@@ -30,11 +30,14 @@ typedef struct state_split {
     state_split_state state;
 } state_split;
 
+/* Beside the WEIR_SCOPE_*: state by key of one key group. The host's own; plugins do not see it. */
+#define STATE_SCOPE_KEY_GROUP 4u
+
 typedef struct state_blob {
-    uint32_t scope;    /* WEIR_SCOPE_* */
+    uint32_t scope;    /* WEIR_SCOPE_*, STATE_SCOPE_KEY_GROUP */
     uint32_t version;  /* of the plugin's state, as written */
     uint32_t instance; /* which instance of the node wrote it */
-    weir_str split;    /* SPLIT scope */
+    weir_str split;    /* SPLIT scope: its id; KEY_GROUP: the group's number, decimal */
     weir_str bytes;
 } state_blob;
 

@@ -31,8 +31,8 @@ static const char *split_state(state_split_state state) {
 }
 
 static const char *scope_name(uint32_t scope) {
-    static const char *const names[] = {"?", "split", "item", "broadcast"};
-    return scope <= WEIR_SCOPE_BROADCAST ? names[scope] : names[0];
+    static const char *const names[] = {"?", "split", "item", "broadcast", "key_group"};
+    return scope <= STATE_SCOPE_KEY_GROUP ? names[scope] : names[0];
 }
 
 static bool printable(weir_str s) {
@@ -123,7 +123,7 @@ static void show_node(buf *out, const state_node *n) {
         buf_printf(out, "  scope %s  version %u  instance %u", scope_name(b->scope), b->version,
                    b->instance);
         if (b->split.len > 0) {
-            buf_append_z(out, "  split ");
+            buf_append_z(out, b->scope == STATE_SCOPE_KEY_GROUP ? "  group " : "  split ");
             add_safe(out, b->split);
         }
         buf_append_char(out, '\n');
@@ -222,9 +222,9 @@ static void json_node(buf *out, const state_node *n) {
         const state_blob *b = &n->blobs[i];
         buf_printf(out, "%s{\"bytes\":%" PRIu64 ",\"scope\":\"%s\",\"version\":%u,\"instance\":%u",
                    i > 0 ? "," : "", b->bytes.len, scope_name(b->scope), b->version, b->instance);
-        if (b->scope == WEIR_SCOPE_SPLIT) {
+        if (b->scope == WEIR_SCOPE_SPLIT || b->scope == STATE_SCOPE_KEY_GROUP) {
             buf_append_char(out, ',');
-            json_text(out, "split", b->split);
+            json_text(out, b->scope == WEIR_SCOPE_SPLIT ? "split" : "group", b->split);
         }
         buf_append_char(out, '}');
     }

@@ -342,7 +342,8 @@ static uint64_t parse_capabilities(parse *p, const weir_value *v) {
         uint64_t bit;
     } known[] = {{"buffered", WEIR_CAP_BUFFERED},     {"bounded", WEIR_CAP_BOUNDED},
                  {"replayable", WEIR_CAP_REPLAYABLE}, {"stream_format", WEIR_CAP_STREAM_FORMAT},
-                 {"idempotent", WEIR_CAP_IDEMPOTENT}, {"needs_tape", WEIR_CAP_NEEDS_TAPE}};
+                 {"idempotent", WEIR_CAP_IDEMPOTENT}, {"needs_tape", WEIR_CAP_NEEDS_TAPE},
+                 {"keyed", WEIR_CAP_KEYED}};
     uint64_t bits = 0;
     size_t count = 0;
     const weir_str *names = get_texts(p, v, "capabilities", &count);

@@ -7,6 +7,7 @@
 #include "base/str.h"
 #include "runtime/context.h"
 #include "runtime/event_time.h"
+#include "runtime/key_rows.h"
 
 #define OPEN_TIMEOUT_NS (60 * CLOCK_NS_PER_S)
 
@@ -18,6 +19,9 @@ typedef struct op {
     counters *counters;
     struct op **ops;
     outlet **outlets;
+    /* Applied key by key: the exchange's key, and memory for one batch. Else NULL. */
+    template_eval *key;
+    arena *scratch;
 } op;
 
 /* A decoder of records in one source's format: the stage's own, or of one input edge. */
@@ -46,6 +50,18 @@ static outlet *outlet_of(const plan_stage *stage, outlet *const *outlets, const 
     return NULL;
 }
 
+/* The plan has seen to it that such a transform is the root of a stage behind an exchange by key.
+ */
+static weir_status build_keyed(chain *c, op *o, uint32_t task, weir_error *err) {
+    const node *n = o->plan->node;
+    o->key = template_eval_new(n->exchange_key, context_template_env());
+    o->scratch = arena_new(SIZE_MAX);
+    o->transform->keyed =
+        keyed_new(&c->cx->keyed, c->cx->max_parallelism, task, c->stage->parallelism);
+    if (o->key != NULL && o->scratch != NULL && o->transform->keyed != NULL) return WEIR_OK;
+    return error_set(err, WEIR_E_NOMEM, 0, "out of memory");
+}
+
 static weir_status build_op(chain *c, const plan_op *shape, uint32_t task, wake *w,
                             outlet *const *outlets, weir_error *err) {
     op *o = &c->ops[shape->index];
@@ -66,6 +82,10 @@ static weir_status build_op(chain *c, const plan_op *shape, uint32_t task, wake 
             instance_new(c->cx, c->home, shape->node->component, shape->node, &shape->node->options,
                          NULL, task, c->stage->parallelism, w, err);
         if (o->transform == NULL) return error_status(err);
+        if ((o->transform->bound->capabilities & WEIR_CAP_KEYED) != 0) {
+            weir_status status = build_keyed(c, o, task, err);
+            if (status != WEIR_OK) return status;
+        }
     }
     for (size_t k = 0; k < shape->op_count; k++) {
         o->ops[k] = &c->ops[shape->ops[k]->index];
@@ -123,6 +143,27 @@ failed:
     return NULL;
 }
 
+/* State by key that was stored for this node; a transform that has none any more would lose it. */
+static weir_status restore_keyed(chain *c, const instance *transform, weir_error *err) {
+    const state_node *saved = context_restored(c->cx, transform->node);
+    if (saved == NULL) return WEIR_OK;
+    weir_status status = WEIR_OK;
+    if (transform->keyed != NULL) {
+        status = keyed_restore(transform->keyed, saved, err);
+    } else if (!c->cx->allow_non_restored) {
+        for (uint32_t b = 0; b < saved->blob_count && status == WEIR_OK; b++) {
+            if (saved->blobs[b].scope != STATE_SCOPE_KEY_GROUP) continue;
+            status = error_set(err, WEIR_E_INCOMPATIBLE, WEIR_ERR_CONFIG,
+                               "the checkpoint holds state by key, and this version of the plugin "
+                               "keeps none");
+            error_hint(err, "use the version that wrote it, or drop the state with "
+                            "--allow-non-restored-state");
+        }
+    }
+    if (status != WEIR_OK) error_prefix(err, "%s", transform->where);
+    return status;
+}
+
 weir_status chain_open(chain *c, weir_error *err) {
     for (uint32_t d = 0; d < c->decoder_count; d++) {
         if (c->decoders[d].coder == NULL) continue;
@@ -132,7 +173,9 @@ weir_status chain_open(chain *c, weir_error *err) {
     for (uint32_t o = 0; o < c->stage->op_count; o++) {
         if (c->ops[o].transform == NULL) continue;
         weir_open args = {.deadline_ns = clock_mono_ns(&clock_system) + OPEN_TIMEOUT_NS};
-        weir_status status = instance_open(c->ops[o].transform, WEIR_ROLE_TASK, &args, err);
+        weir_status status = restore_keyed(c, c->ops[o].transform, err);
+        if (status != WEIR_OK) return status;
+        status = instance_open(c->ops[o].transform, WEIR_ROLE_TASK, &args, err);
         if (status != WEIR_OK) return status;
     }
     return WEIR_OK;
@@ -158,7 +201,10 @@ void chain_free(chain *c) {
     if (c == NULL) return;
     batch_release(c->parked);
     for (uint32_t o = 0; c->ops != NULL && o < c->stage->op_count; o++) {
+        if (c->ops[o].transform != NULL) keyed_free(c->ops[o].transform->keyed);
         instance_free(c->ops[o].transform);
+        template_eval_free(c->ops[o].key);
+        arena_free(c->ops[o].scratch);
         failures_free(c->ops[o].failures);
         free(c->ops[o].ops);
         free(c->ops[o].outlets);
@@ -232,21 +278,73 @@ static void apply_fail(weir_apply *args, uint32_t record, weir_status status, we
         failures_record(call->op->failures, args->batch, record, call->chain->why, 1, call->err);
 }
 
-static weir_status op_run(chain *c, op *o, const weir_batch *batch, weir_error *err) {
-    count(&o->counters->records_in, batch->rows->count);
-    count(&o->counters->bytes_in, batch->rows->value_bytes);
+/* One call of the transform; the reference stays the caller's. */
+static weir_status op_apply(chain *c, op *o, const weir_batch *batch, weir_str key,
+                            weir_error *err) {
     apply_call call = {.chain = c, .op = o, .err = err, .failed = WEIR_OK};
     call.args.struct_size = sizeof call.args;
     call.args.batch = batch;
+    call.args.key = key;
     call.args.emit = apply_emit;
     call.args.fail = apply_fail;
     call.args.error = err;
     weir_status status = o->transform->bound->ops.transform.apply(o->transform->self, &call.args);
-    if (call.failed != WEIR_OK) status = call.failed;
-    batch_release(batch);
-    if (status == WEIR_OK) return failures_flush(o->failures, err);
-    if (call.failed == WEIR_OK) error_prefix(err, "%s", o->transform->where);
+    if (call.failed != WEIR_OK) return call.failed;
+    if (status == WEIR_OK) return WEIR_OK;
+    /* The plugin knows that its state was refused; why, only the host can say. */
+    const weir_error *why = o->transform->keyed != NULL ? keyed_refusal(o->transform->keyed) : NULL;
+    if (why != NULL && error_status(why) == status) error_copy(err, why);
+    error_prefix(err, "%s", o->transform->where);
     return status;
+}
+
+typedef struct key_call {
+    chain *chain;
+    op *op;
+    const weir_batch *batch;
+    weir_error *err;
+    weir_status failed;
+} key_call;
+
+/* A record without the key belongs to nobody's state: it is a bad record of the transform. */
+static void key_fail(void *opaque, uint32_t row, const weir_error *why) {
+    key_call *call = opaque;
+    if (call->failed != WEIR_OK) return;
+    call->failed = failures_record(call->op->failures, call->batch, row, why, 1, call->err);
+}
+
+/* One call for each key of the batch, in the order of their first records. */
+static weir_status op_apply_by_key(chain *c, op *o, const weir_batch *batch, weir_error *err) {
+    key_call call = {c, o, batch, err, WEIR_OK};
+    key_rows rows;
+    arena_reset(o->scratch);
+    error_clear(c->why);
+    weir_status status = key_rows_make(o->key, batch, o->scratch, &rows, key_fail, &call, c->why);
+    if (call.failed != WEIR_OK) return call.failed;
+    if (status != WEIR_OK) {
+        error_copy(err, c->why);
+        return status;
+    }
+    keyed *k = o->transform->keyed;
+    for (uint32_t n = 0; n < rows.count && status == WEIR_OK; n++) {
+        uint32_t first = rows.start[n], count = rows.start[n + 1] - first;
+        const weir_batch *part = batch_select(c->home, batch, rows.rows + first, count);
+        if (part == NULL) return error_set(err, WEIR_E_NOMEM, 0, "out of memory for a key");
+        keyed_select(k, rows.keys[n]);
+        status = op_apply(c, o, part, rows.keys[n], err);
+        keyed_deselect(k);
+        batch_release(part);
+    }
+    return status;
+}
+
+static weir_status op_run(chain *c, op *o, const weir_batch *batch, weir_error *err) {
+    count(&o->counters->records_in, batch->rows->count);
+    count(&o->counters->bytes_in, batch->rows->value_bytes);
+    weir_status status = o->key == NULL ? op_apply(c, o, batch, (weir_str){NULL, 0}, err)
+                                        : op_apply_by_key(c, o, batch, err);
+    batch_release(batch);
+    return status == WEIR_OK ? failures_flush(o->failures, err) : status;
 }
 
 typedef struct time_call {
@@ -361,13 +459,20 @@ bool chain_parked(const chain *c) {
 weir_status chain_snapshot(chain *c, uint64_t epoch, state_part **parts, weir_error *err) {
     for (uint32_t o = 0; o < c->stage->op_count; o++) {
         instance *transform = c->ops[o].transform;
-        if (transform == NULL || !transform->bound->has_snapshot) continue;
+        if (transform == NULL) continue;
+        if (!transform->bound->has_snapshot && transform->keyed == NULL) continue;
         state_part *part = part_new(transform->node->index);
         if (part == NULL) return error_set(err, WEIR_E_NOMEM, 0, "out of memory for a snapshot");
         part->next = *parts;
         *parts = part;
         weir_status status = instance_snapshot(transform, epoch, part, err);
         if (status != WEIR_OK) return status;
+        if (transform->keyed == NULL) continue;
+        status = keyed_snapshot(transform->keyed, transform->bound->note->state.version, part, err);
+        if (status != WEIR_OK) {
+            error_prefix(err, "%s", transform->where);
+            return status;
+        }
     }
     return WEIR_OK;
 }

@@ -14,10 +14,12 @@ weir_status context_init(context *cx, const plan *p, registry *plugins, bool onc
     pthread_mutex_init(&cx->lock, NULL);
     cx->error = error_new();
     cx->home = batch_home_new(p->pipeline->settings.memory_bytes, on_room, opaque);
+    cx->max_parallelism = p->pipeline->settings.max_parallelism;
     cx->counters = calloc(p->pipeline->node_count + 1, sizeof *cx->counters);
     if (cx->error == NULL || cx->home == NULL || cx->counters == NULL) {
         return error_set(err, WEIR_E_NOMEM, 0, "out of memory");
     }
+    keyed_pool_init(&cx->keyed, cx->home);
     return WEIR_OK;
 }
 

@@ -16,6 +16,7 @@
 #include "batch/batch.h"
 #include "checkpoint/state.h"
 #include "runtime/counters.h"
+#include "runtime/keyed.h"
 #include "runtime/plan.h"
 #include "runtime/template_eval.h"
 
@@ -30,6 +31,7 @@ typedef struct context {
     batch_home *home;
     counters *counters;            /* by node index */
     const checkpoint *restored;    /* what this run starts from; NULL = a fresh start */
+    uint32_t max_parallelism;      /* key groups: the restored state's, else the manifest's */
     weir_str run_id;               /* unique to the pipeline instance, kept with its state */
     uint32_t attempt;              /* restarts so far */
     bool allow_non_restored;       /* state that matches nothing is dropped */
@@ -47,6 +49,7 @@ typedef struct context {
     _Atomic uint64_t done_epoch;    /* sources: and committed */
     _Atomic bool finish;            /* the final epoch is sealed: sources end */
     _Atomic uint64_t lost;          /* committables that could not be committed any more */
+    keyed_pool keyed;               /* memory for state by key */
     pthread_mutex_t lock;           /* over the two below */
     weir_error *error;              /* the first failure */
     bool failed;

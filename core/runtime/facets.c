@@ -282,10 +282,30 @@ static weir_status state_write(weir_writer *writer, const weir_blob *blob) {
     return part_add_blob(writer->part, &copy);
 }
 
-/* Keyed state and timers come with keyed operators: their slots are left out, and the SDK's stubs
- * say UNSUPPORTED. */
-static const weir_host_state state_facet = {.struct_size = offsetof(weir_host_state, get),
-                                            .write = state_write};
+static weir_status state_get(weir_ctx *ctx, const char *name, weir_str *out) {
+    const keyed *k = instance_of(ctx)->keyed;
+    return k != NULL ? keyed_get(k, str_of(name), out) : WEIR_E_UNSUPPORTED;
+}
+
+static weir_status state_put(weir_ctx *ctx, const char *name, weir_str value) {
+    keyed *k = instance_of(ctx)->keyed;
+    return k != NULL ? keyed_put(k, str_of(name), value) : WEIR_E_UNSUPPORTED;
+}
+
+static weir_status state_remove(weir_ctx *ctx, const char *name) {
+    keyed *k = instance_of(ctx)->keyed;
+    return k != NULL ? keyed_remove(k, str_of(name)) : WEIR_E_UNSUPPORTED;
+}
+
+/* Timers fire as event time goes on, which this version does not track behind the source: their
+ * slots are left out, and the SDK's stubs say UNSUPPORTED. */
+static const weir_host_state state_facet = {
+    .struct_size = offsetof(weir_host_state, timer_set),
+    .write = state_write,
+    .get = state_get,
+    .put = state_put,
+    .remove = state_remove,
+};
 
 /* ---- format/1 ---- */
 

@@ -94,6 +94,7 @@ static weir_status restored_blobs_fill(const instance *i, restored_blobs *out) {
     uint32_t item = 0;
     for (uint32_t b = 0; b < saved->blob_count; b++) {
         const state_blob *from = &saved->blobs[b];
+        if (from->scope == STATE_SCOPE_KEY_GROUP) continue; /* keyed.c has taken it */
         if (from->scope == WEIR_SCOPE_ITEM && item++ % i->parallelism != i->index) continue;
         out->blobs[out->count] = (weir_blob){.struct_size = sizeof(weir_blob),
                                              .scope = from->scope,

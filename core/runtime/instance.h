@@ -74,6 +74,7 @@ typedef struct instance {
     weir_status flush_status;
     weir_error *flush_error;
     commit_answer *commits_first, *commits_last;
+    keyed *keyed; /* a transform's state by key, the chain's; NULL = it has none */
     /* Evaluates template columns of the request under way: set by the batcher. */
     weir_status (*template_column)(struct instance *i, const weir_request *request, const char *key,
                                    const char *entry, const weir_column **out);

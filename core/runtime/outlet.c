@@ -5,6 +5,7 @@
 #include "base/map.h"
 #include "base/str.h"
 #include "batch/batch.h"
+#include "runtime/key_group.h"
 
 typedef struct waiting {
     struct waiting *next;
@@ -24,13 +25,16 @@ struct outlet {
     uint32_t turn;      /* round robin */
     uint64_t waiting;   /* items over all lanes */
     template_eval *key; /* EXCHANGE_KEY */
+    uint32_t key_groups;
 };
 
-outlet *outlet_new(const plan_edge *edge, batch_home *home, const template_env *env) {
+outlet *outlet_new(const plan_edge *edge, batch_home *home, uint32_t key_groups,
+                   const template_env *env) {
     outlet *o = calloc(1, sizeof *o);
     if (o == NULL) return NULL;
     o->edge = edge;
     o->home = home;
+    o->key_groups = key_groups;
     o->count = edge->to->parallelism;
     o->lanes = calloc(o->count, sizeof *o->lanes);
     if (edge->exchange == EXCHANGE_KEY) o->key = template_eval_new(edge->key, env);
@@ -95,6 +99,10 @@ static weir_status lane_put(outlet *o, lane *l, channel_item item, weir_error *e
     return WEIR_OK;
 }
 
+static uint32_t lane_of_key(const outlet *o, weir_str key) {
+    return key_group_instance(key_group(key, o->key_groups), o->key_groups, o->count);
+}
+
 static void ignore_row(void *opaque, uint32_t row, const weir_error *err) {
     /* A record without the key goes to lane 0 like every other such record. */
     (void)opaque;
@@ -118,9 +126,12 @@ static weir_status send_by_key(outlet *o, const weir_batch *batch, weir_error *e
     if (status != WEIR_OK) goto done;
     for (uint32_t row = 0; row < n; row++) {
         uint32_t at = keys.constant ? 0 : row;
-        lane_of[row] = keys.ptr[at] == NULL
-                           ? 0
-                           : (uint32_t)(map_hash(str_make(keys.ptr[at], keys.len[at])) % o->count);
+        if (row > 0 && keys.ptr[at] == keys.ptr[keys.constant ? 0 : row - 1]) {
+            lane_of[row] = lane_of[row - 1]; /* equal neighbours share their bytes */
+        } else {
+            lane_of[row] =
+                keys.ptr[at] == NULL ? 0 : lane_of_key(o, str_make(keys.ptr[at], keys.len[at]));
+        }
     }
     for (uint32_t l = 0; l < o->count && status == WEIR_OK; l++) {
         uint32_t count = 0;

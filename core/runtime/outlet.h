@@ -16,7 +16,9 @@
 
 typedef struct outlet outlet;
 
-outlet *outlet_new(const plan_edge *edge, batch_home *home, const template_env *env);
+/* `key_groups`: how many there are, for an exchange by key. */
+outlet *outlet_new(const plan_edge *edge, batch_home *home, uint32_t key_groups,
+                   const template_env *env);
 void outlet_free(outlet *o);
 /* Where records that node `n` gives up go, among a task's outlets (one for each of the stage's
  * output edges, in their order); NULL if nowhere. */

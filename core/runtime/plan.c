@@ -349,6 +349,35 @@ static void choose_decoding(maker *m, plan_stage *s) {
     s->meta_len = lens;
 }
 
+/* ---- state by key ---- */
+
+/* A text that differs each time it is asked for: the exchange and the transform behind it would not
+ * agree about the key. */
+static bool unstable(const template_program *t) {
+    for (size_t k = 0; k < t->count; k++) {
+        part_kind kind = t->parts[k].kind;
+        if (kind == PART_NOW || kind == PART_UUID || kind == PART_RANDOM) return true;
+    }
+    return false;
+}
+
+static void check_keyed(maker *m, const node *n) {
+    if (n->kind != WEIR_KIND_TRANSFORM) return;
+    if ((component_note(n->component)->capabilities & WEIR_CAP_KEYED) == 0) return;
+    if (n->exchange != EXCHANGE_KEY) {
+        fail(
+            m, "needs-key", n->at,
+            say(m, "give %.*s an exchange, as in exchange: {key: ${key}}%.*s", n->name, str_of("")),
+            say(m, "%.*s (%.*s) works on one key at a time, and no key is given", n->name,
+                n->type));
+    } else if (unstable(n->exchange_key)) {
+        fail(m, "unstable-key", n->at,
+             "use what stays with the record: ${key}, ${.field}, ${header:NAME}",
+             say(m, "the key of %.*s, \"%.*s\", is another one each time it is read", n->name,
+                 n->exchange_key->source));
+    }
+}
+
 /* ---- dead letters ---- */
 
 static void add_dead_letters(maker *m, plan_stage *s, const node *n) {
@@ -456,7 +485,8 @@ const plan *plan_make(const pipeline *p, arena *memory, diags *out) {
         if (m.failed) return NULL;
     }
     for (size_t i = 0; i < n; i++) walk(&m, p->nodes[i], p->nodes[i]);
-    make_stages(&m);
+    for (size_t i = 0; i < n && !m.failed; i++) check_keyed(&m, p->nodes[i]);
+    if (!m.failed) make_stages(&m);
     for (size_t s = 0; s < m.plan->stage_count && !m.failed; s++) {
         if (m.plan->stages[s]->kind == STAGE_SINK) choose_encoding(&m, m.plan->stages[s]);
     }

@@ -48,7 +48,7 @@ checkpoint *recovery_describe(const context *cx, const checkpoint *from, weir_er
     c->pipeline = arena_str(c->memory, p->name);
     c->instance_id = arena_str(c->memory, cx->run_id);
     c->weir_version = arena_str(c->memory, STR(WEIR_VERSION));
-    c->max_parallelism = from != NULL ? from->max_parallelism : p->settings.max_parallelism;
+    c->max_parallelism = cx->max_parallelism;
     c->parent = from != NULL ? from->epoch : 0;
     c->node_count = (uint32_t)p->node_count;
     for (size_t i = 0; i < p->node_count; i++) {

@@ -15,8 +15,8 @@ bool recovery_new_run_id(char *out, size_t size);
 /* It becomes part of file names: nothing else is taken from a checkpoint's file. */
 bool recovery_good_run_id(weir_str id);
 
-/* Header and node identities of every checkpoint of this run, by node index. `from` gives
- * max_parallelism if there is one. NULL with `err`. The caller frees it. */
+/* Header and node identities of every checkpoint of this run, by node index. `from` is what it
+ * starts from, NULL = a fresh start. NULL with `err`. The caller frees it. */
 checkpoint *recovery_describe(const context *cx, const checkpoint *from, weir_error *err);
 
 typedef struct recovery_config {

@@ -13,6 +13,7 @@
 #include "base/str.h"
 #include "runtime/checkpointing.h"
 #include "runtime/context.h"
+#include "runtime/key_group.h"
 #include "runtime/recovery.h"
 #include "runtime/source_control.h"
 #include "runtime/task.h"
@@ -318,6 +319,20 @@ static weir_status connect_tasks(runtime *rt, weir_error *err) {
     return WEIR_OK;
 }
 
+/* Keys stay in their groups as long as there is state: their number is the state's. */
+static weir_status choose_key_groups(runtime *rt, weir_error *err) {
+    const checkpoint *from = rt->config.from;
+    if (from == NULL || from->max_parallelism == 0) return WEIR_OK;
+    if (from->max_parallelism > KEY_GROUPS_MAX) {
+        return error_set(err, WEIR_E_DATA, WEIR_ERR_CONFIG,
+                         "the checkpoint of epoch %llu has max_parallelism %u; weir never writes "
+                         "more than %u",
+                         (unsigned long long)from->epoch, from->max_parallelism, KEY_GROUPS_MAX);
+    }
+    rt->cx.max_parallelism = from->max_parallelism;
+    return WEIR_OK;
+}
+
 /* Who this run is, and the thread that will take its checkpoints. */
 static weir_status prepare_checkpoints(runtime *rt, weir_error *err) {
     const runtime_config *config = &rt->config;
@@ -376,6 +391,7 @@ runtime *runtime_new(const runtime_config *config, weir_error *err) {
         error_set(err, WEIR_E_NOMEM, 0, "out of memory");
         status = WEIR_E_NOMEM;
     }
+    if (status == WEIR_OK) status = choose_key_groups(rt, err);
     if (status == WEIR_OK) status = build_tasks(rt, err);
     if (status == WEIR_OK) status = connect_tasks(rt, err);
     if (status == WEIR_OK) status = prepare_checkpoints(rt, err);

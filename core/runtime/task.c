@@ -55,7 +55,8 @@ weir_status task_init(task *t, context *cx, const plan_stage *stage, uint32_t in
         return error_set(err, WEIR_E_NOMEM, 0, "out of memory");
     }
     for (size_t o = 0; o < stage->output_count; o++) {
-        t->outlets[o] = outlet_new(stage->outputs[o], cx->home, context_template_env());
+        t->outlets[o] =
+            outlet_new(stage->outputs[o], cx->home, cx->max_parallelism, context_template_env());
         if (t->outlets[o] == NULL) return error_set(err, WEIR_E_NOMEM, 0, "out of memory");
     }
     if (stage->kind != STAGE_WORKER) {

@@ -18,7 +18,8 @@ import re
 import sys
 
 KINDS = ("source", "sink", "serde", "transform")
-CAPABILITIES = ("buffered", "bounded", "replayable", "stream_format", "idempotent", "needs_tape")
+CAPABILITIES = ("buffered", "bounded", "replayable", "stream_format", "idempotent", "needs_tape",
+                "keyed")
 GUARANTEES = ("at_most_once", "at_least_once", "exactly_once")
 STABILITIES = ("stable", "beta", "experimental", "deprecated")
 TYPES = ("string", "int", "float", "bool", "duration", "size", "enum", "list", "map", "secret",

@@ -283,7 +283,7 @@ static void the_writer_knows_the_limits(void **unused) {
     REFUSED(source->splits[1].private_bytes, str_make(many, 4097), WEIR_E_TOO_LARGE);
     REFUSED(source->splits[2].parent_count, LIMIT_SPLIT_PARENTS + 1, WEIR_E_TOO_LARGE);
     REFUSED(source->splits[2].state, (state_split_state)4, WEIR_E_INVALID_ARG);
-    REFUSED(source->blobs[0].scope, 4, WEIR_E_INVALID_ARG);
+    REFUSED(source->blobs[0].scope, 5, WEIR_E_INVALID_ARG);
     REFUSED(sink->committables[1].bytes, str_make(many, sizeof many), WEIR_E_TOO_LARGE);
     REFUSED(source->split_count, LIMIT_SPLITS + 1, WEIR_E_TOO_LARGE);
     REFUSED(source->blob_count, LIMIT_STATE_BLOBS + 1, WEIR_E_TOO_LARGE);

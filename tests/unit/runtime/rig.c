@@ -214,7 +214,7 @@ void rig_start(rig *r) {
     atomic_init(&i->random, 42);
     if (r->node.on_error == ON_ERROR_DEAD_LETTER) {
         r->letters_channel = channel_new(1 << 20, &r->wake, &r->letters_wake);
-        r->letters = outlet_new(&r->letters_edge, r->home, &rig_env);
+        r->letters = outlet_new(&r->letters_edge, r->home, 128, &rig_env);
         assert_non_null(r->letters);
         outlet_connect(r->letters, 0, r->letters_channel);
     }

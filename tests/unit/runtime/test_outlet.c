@@ -7,6 +7,7 @@
 #include "rig.h"
 
 #define LANES 3u
+#define KEY_GROUPS 128u
 
 typedef struct world {
     arena *memory;
@@ -30,7 +31,7 @@ static void begin(world *w, exchange_kind exchange, const char *key, uint64_t by
     w->to = (plan_stage){.kind = STAGE_SINK, .node = &w->to_node, .parallelism = LANES};
     w->edge = (plan_edge){.to = &w->to, .to_node = &w->to_node, .exchange = exchange};
     if (key != NULL) w->edge.key = rig_template(w->memory, key);
-    w->o = outlet_new(&w->edge, w->home, &rig_env);
+    w->o = outlet_new(&w->edge, w->home, KEY_GROUPS, &rig_env);
     for (uint32_t l = 0; l < LANES; l++) {
         w->channels[l] = channel_new(bytes, &w->p, &w->c);
         outlet_connect(w->o, l, w->channels[l]);
