@@ -1,0 +1,71 @@
+/*
+ * tools/local-aws/local.h - the endpoint as a whole: a server and its services.
+ *
+ * A service is one folder and one table of operations. It offers a constructor
+ *
+ *     bool NAME_service(local *home, local_service *out);
+ *
+ * and a line in services.def. A request goes to the first service that claims it. Services of AWS's
+ * JSON protocols leave claiming, signatures, errors, faults and statistics to aws/aws.h and only
+ * fill in an aws_service; others (S3, STS, instance metadata) use local_service directly and call
+ * aws_authenticate and faults_meet themselves.
+ *
+ * Everything runs in the server's thread.
+ */
+#ifndef WEIR_LOCAL_LOCAL_H
+#define WEIR_LOCAL_LOCAL_H
+
+#include "server/server.h"
+
+typedef struct local local;
+struct faults;
+struct stats;
+
+typedef struct local_service {
+    const char *name; /* "kinesis": in the signing scope, in faults and statistics */
+    /* Whether this request is the service's: from method, path, query, headers, scope. */
+    bool (*claims)(void *state, const exchange *x);
+    void (*serve)(void *state, exchange *x);
+    void (*free)(void *state);
+    void *state;
+} local_service;
+
+/* NAME:SHARDS, NAME, NAME=BUCKET/PREFIX of the command line, each for the service it is about. */
+typedef struct local_setup {
+    const char *const *streams;
+    const char *const *buckets;
+    const char *const *delivery_streams;
+    uint32_t stream_count;
+    uint32_t bucket_count;
+    uint32_t delivery_stream_count;
+} local_setup;
+
+typedef struct local_options {
+    server_options server;  /* handler and opaque are not used */
+    bool verify;            /* signatures; the default of the program */
+    const char *access_key; /* NULL: "local" */
+    const char *secret_key; /* NULL: "local-secret" */
+    const char *region;     /* NULL: "us-east-1" */
+    const char *account;    /* NULL: "000000000000" */
+    const char *dir;        /* NULL: in memory only */
+    uint64_t seed;          /* of everything that looks random */
+    local_setup setup;
+} local_options;
+
+/* The endpoint with all services; it listens. NULL on failure, with a text in `error`. Texts of
+ * the options must live as long as it does. */
+local *local_new(const local_options *options, char *error, size_t error_size);
+void local_free(local *home); /* NULL is ignored */
+
+server *local_server(local *home);
+const local_options *local_settings(const local *home); /* no NULLs but `dir` */
+struct faults *local_faults(local *home);
+struct stats *local_stats(local *home);
+/* The state of another service, such as "s3" for firehose, or NULL. */
+void *local_service_state(local *home, const char *name);
+/* Pseudo-random by the seed: the same calls in the same order give the same numbers. */
+uint64_t local_random(local *home);
+/* 36 characters and a NUL, in the shape of a UUID. */
+void local_uuid(local *home, char out[37]);
+
+#endif
