@@ -14,7 +14,7 @@
 static uint32_t split_at(const world *w, const char *id, uint32_t len) {
     for (uint32_t i = 0; i < w->split_count; i++)
         if (strlen(w->splits[i].id) == len && memcmp(w->splits[i].id, id, len) == 0) return i;
-    WEIR_ASSERT(!"a split that nobody made");
+    WEIR_ASSERT(len == 0 && "a split that nobody made");
     return 0;
 }
 

@@ -20,7 +20,7 @@
 static uint32_t node_at(const process *p, uint32_t index) {
     for (uint32_t n = 0; n < NODES; n++)
         if (p->index[n] == index) return n;
-    WEIR_ASSERT(!"no such node");
+    WEIR_ASSERT(index == UINT32_MAX && "no such node");
     return 0;
 }
 
