@@ -80,15 +80,24 @@ static void begin(running *r, const world *w, const char *settings, const char *
     if (r->rt == NULL) fail_msg("runtime_new: %s", error_text(r->err));
 }
 
-static weir_status run_until(running *r, uint64_t records) {
+/* Until `records` are through; then it ends in order, or, with `epochs`, falls over once so many
+ * checkpoints are complete. */
+static weir_status run_and(running *r, uint64_t records, uint64_t epochs) {
     weir_status status = runtime_start(r->rt, r->err);
     if (status != WEIR_OK) return status;
     const counters *out = runtime_counters(r->rt, pipe_node(&r->p, "out"));
-    while (count_get(&out->records_out) < records &&
+    uint64_t first = runtime_restored_epoch(r->rt);
+    while ((count_get(&out->records_out) < records ||
+            runtime_completed_epoch(r->rt) < first + epochs) &&
            !runtime_wait(r->rt, clock_mono_ns(&clock_system) + 2 * CLOCK_NS_PER_MS)) {}
+    if (epochs > 0) runtime_abandon(r->rt, WEIR_E_CANCELLED, "the test lets it fall");
     runtime_drain(r->rt);
     while (!runtime_wait(r->rt, INT64_MAX)) {}
     return runtime_finish(r->rt, r->err);
+}
+
+static weir_status run_until(running *r, uint64_t records) {
+    return run_and(r, records, 0);
 }
 
 static void end(running *r) {
@@ -131,6 +140,20 @@ static uint64_t counted(const checkpoint *c, uint32_t *keys) {
     return sum;
 }
 
+/* How far the generator's splits have been read, all together. */
+static uint64_t read_so_far(const checkpoint *c) {
+    const state_node *in = checkpoint_node(c, STR("in"));
+    uint64_t sum = 0;
+    for (uint32_t s = 0; s < in->split_count; s++) {
+        uint64_t n = 0;
+        for (uint64_t i = 0; i < in->splits[s].position.len; i++) {
+            n = n << 8 | (unsigned char)in->splits[s].position.ptr[i];
+        }
+        sum += n;
+    }
+    return sum;
+}
+
 static checkpoint *newest(const world *w) {
     char folder[96];
     weir_error *err = error_new();
@@ -148,13 +171,15 @@ static checkpoint *newest(const world *w) {
 
 static void test_counts_go_on(void **state) {
     world *w = *state;
-    /* How many tally and the source have: 50 checkpoints a second in between. */
+    /* How many tasks tally and the source have, and whether the run ends in order or falls. */
     static const struct {
         uint32_t tally, source;
-    } steps[] = {{1, 1}, {2, 2}, {3, 1}, {1, 2}, {4, 1}};
+        bool falls;
+    } steps[] = {{1, 1, false}, {2, 2, false}, {2, 1, true},  {3, 1, false},
+                 {3, 2, true},  {1, 2, false}, {16, 1, true}, {4, 1, false}};
     uint64_t total = 0;
     for (size_t s = 0; s < sizeof steps / sizeof steps[0]; s++) {
-        char settings[128], source[64], keyer[32], more[160];
+        char settings[128], source[64], keyer[32], more[256];
         /* The second number is for a fresh start only. */
         snprintf(settings, sizeof settings, "checkpoint: {interval: 20ms}, max_parallelism: %d",
                  s == 0 ? 16 : 1024);
@@ -168,15 +193,27 @@ static void test_counts_go_on(void **state) {
         running r;
         begin(&r, w, settings, source, keyer, more);
         assert_true((r.from != NULL) == (s > 0));
-        if (run_until(&r, 20000) != WEIR_OK) fail_msg("step %zu: %s", s, error_text(r.err));
-        total += count_get(&runtime_counters(r.rt, pipe_node(&r.p, "out"))->records_out);
+        weir_status status = run_and(&r, 20000, steps[s].falls ? 3 : 0);
+        if (status != (steps[s].falls ? WEIR_E_CANCELLED : WEIR_OK)) {
+            fail_msg("step %zu: %s", s, error_text(r.err));
+        }
+        uint64_t out = count_get(&runtime_counters(r.rt, pipe_node(&r.p, "out"))->records_out);
         end(&r);
         checkpoint *c = newest(w);
         uint32_t keys;
-        assert_int_equal(c->kind, CHECKPOINT_FINAL);
-        assert_int_equal(c->max_parallelism, 16);
-        assert_int_equal(counted(c, &keys), total); /* each record once, over all runs */
+        uint64_t sum = counted(c, &keys);
+        /* Each record once, over all runs: of one that fell, up to its last checkpoint. */
+        assert_int_equal(sum, read_so_far(c));
+        if (steps[s].falls) {
+            assert_int_equal(c->kind, CHECKPOINT_PERIODIC);
+            assert_true(sum > total);
+        } else {
+            assert_int_equal(c->kind, CHECKPOINT_FINAL);
+            assert_int_equal(sum, total + out);
+        }
+        total = sum;
         assert_int_equal(keys, KEYS);
+        assert_int_equal(c->max_parallelism, 16);
         assert_int_equal(checkpoint_node(c, STR("tally"))->blob_count, 16);
         checkpoint_free(c);
     }
