@@ -84,7 +84,7 @@ class Scene:
 
     def sink(self, folder="out", **more):
         return {"type": "file", "path": f"{folder}/${{key}}/part.jsonl", "input": "in", "parallelism": 1,
-                "roll": {"size": "1KiB", "age": "250ms"}, "retry": {"base": "20ms", "max": "200ms"}, **more}
+                "roll": {"size": "1KiB", "age": "80ms"}, "retry": {"base": "20ms", "max": "200ms"}, **more}
 
     def manifest(self, source=None, sinks=None, **settings):
         return self.weir.manifest(pipeline(
@@ -162,7 +162,7 @@ def test_dead_letters_come_once_too(weir, emulator, long):
         source=scene.source(format={"type": "json", "pass_through": "never"}, on_error={"dead_letter": "bad"}),
         sinks={"out": scene.sink(path="out/${.k}/part.jsonl", format="json"),
                "bad": {"type": "file", "path": "bad/part.jsonl", "format": "json",
-                       "roll": {"size": "1KiB", "age": "250ms"}}}))
+                       "roll": {"size": "1KiB", "age": "80ms"}}}))
     scene.feed.start()
     for number in rounds(long, 10):
         scene.killer.worker(running)
@@ -300,7 +300,8 @@ def test_the_disk_is_full_in_between(weir, emulator, long):
     try:
         running = scene.start(scene.manifest(
             sinks={"out": scene.sink(f"{disk.where}/out")},
-            checkpoint={"store": f"file://{disk.where}/checkpoints"}), command=disk.command)
+            # The first failures in a row are borne, the next one restarts the pipeline.
+            checkpoint={"store": f"file://{disk.where}/checkpoints", "tolerable_failures": 2}), command=disk.command)
         disk.enter(running)
         scene.killer.checkpoints = disk.path / "checkpoints"
         scene.feed.start()

@@ -17,12 +17,12 @@ NUMBERED = re.compile(r"(?P<series>.*)-(?P<number>\d{6})(?P<rest>\.[a-z]+)?$")
 class Killer:
     """Ends processes of a running weir by SIGKILL, at moments that `rng` chooses.
 
-    Three kinds of moments: any time after the start (restore), once records flow, and right behind a
-    checkpoint's becoming durable (commits). The latter two are waited for, so that the run gets
-    somewhere. `checkpoints` is the folder that holds them.
+    Four kinds of moments: any time after the start (restore), once records flow, while a checkpoint is
+    written, and right behind its becoming durable (commits). All but the first are waited for, so that
+    the run gets somewhere. `checkpoints` is the folder that holds them.
     """
 
-    KINDS = ["young", "running", "durable"]
+    KINDS = ["young", "running", "writing", "durable"]
 
     def __init__(self, rng, checkpoints, longest=0.3):
         self.rng, self.checkpoints, self.longest = rng, Path(checkpoints), longest
@@ -40,23 +40,27 @@ class Killer:
             running.wait_status(lambda s: s.get("state") == "running", "it runs", 120)
             time.sleep(self.rng.uniform(0, self.longest))
         else:
-            self.next_durable(running, self.rng.randrange(1, 4))
-            time.sleep(self.rng.choice([0, self.rng.uniform(0, 0.005), self.rng.uniform(0, self.longest)]))
+            self.next_checkpoint(running, self.rng.randrange(1, 4), kind == "writing")
+            time.sleep(self.rng.choice([0, 0, self.rng.uniform(0, 0.004), self.rng.uniform(0, self.longest)]))
         # A worker that failed meanwhile has been replaced; the test says whether it may.
         return pid if pid in running.workers() else running.worker()
 
-    def newest(self):
-        return max((int(p.stem) for p in self.checkpoints.rglob("*.weir")), default=0)
-
-    def next_durable(self, running, count):
-        """Waits for `count` more checkpoints, some of which may be a restart's."""
-        wanted = self.newest() + count
+    def next_checkpoint(self, running, count, writing):
+        """Waits for `count` more checkpoints, some of which may be a restart's: until the last one is
+        durable, or being written, if that is to be seen."""
+        first = self.newest(".weir")
 
         def there():
             assert running.alive(), running.errors()[-8000:]
-            return self.newest() >= wanted
+            done = self.newest(".weir")
+            return done >= first + count or \
+                (writing and done + 1 >= first + count and self.newest(".weir.tmp") > done)
 
-        wait_for(there, 120, f"checkpoint {wanted} is durable", interval=0.001)
+        wait_for(there, 120, f"checkpoint {first + count}", interval=0.0002)
+
+    def newest(self, suffix):
+        found = (p.name for p in self.checkpoints.rglob(f"*{suffix}"))
+        return max((int(name.split(".")[0]) for name in found), default=0)
 
     def worker(self, running, anytime=False):
         """One kill of the worker, which is reaped when this returns. `anytime`: no progress is
