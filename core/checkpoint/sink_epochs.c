@@ -65,6 +65,7 @@ struct sink_epochs {
 static bool barrier_act(sink_epochs *s, bool idle, int64_t now_ns, sink_action *out);
 static bool commit_act(sink_epochs *s, int64_t now_ns, sink_action *out);
 static void begin(sink_epochs *s, uint64_t epoch, bool last);
+static void take_over(sink_epochs *s);
 static void fail(sink_epochs *s, weir_status status, const weir_error *err);
 static weir_status list_pending(sink_epochs *s);
 static bool reserve(entries *list, uint32_t more);
@@ -163,7 +164,8 @@ weir_status sink_epochs_add_committable(sink_epochs *s, weir_str bytes) {
         s->pending.count + s->staged.count >= LIMIT_COMMITTABLES) {
         return WEIR_E_TOO_LARGE;
     }
-    if (!reserve(&s->staged, 1)) return WEIR_E_NOMEM;
+    /* Its place among what is pending too: once prepare has handed it over nothing may fail. */
+    if (!reserve(&s->staged, 1) || !reserve(&s->pending, s->staged.count + 1)) return WEIR_E_NOMEM;
     entry *e = mem_alloc(sizeof *e + bytes.len);
     if (e == NULL) return WEIR_E_NOMEM;
     char *copy = (char *)(e + 1);
@@ -179,18 +181,13 @@ weir_status sink_epochs_add_committable(sink_epochs *s, weir_str bytes) {
 
 void sink_epochs_prepared(sink_epochs *s, weir_status status, const weir_error *err) {
     if (s->step != STEP_PREPARING) return;
-    if (status == WEIR_OK && !reserve(&s->pending, s->staged.count)) status = WEIR_E_NOMEM;
     if (status != WEIR_OK) {
         /* A prepare that fails has handed nothing over: the sink lists it in the next one. */
         drop(&s->staged, 0);
         fail(s, status, err);
         return;
     }
-    for (uint32_t i = 0; i < s->staged.count; i++) {
-        s->pending.items[s->pending.count++] = s->staged.items[i];
-    }
-    s->staged.count = 0;
-    s->records = 0;
+    take_over(s);
     status = list_pending(s);
     if (status != WEIR_OK) {
         fail(s, status, NULL);
@@ -198,6 +195,12 @@ void sink_epochs_prepared(sink_epochs *s, weir_status status, const weir_error *
     }
     s->status = WEIR_OK;
     s->step = STEP_ACK;
+}
+
+void sink_epochs_not_captured(sink_epochs *s, weir_status status, const weir_error *err) {
+    if (s->step != STEP_PREPARING) return;
+    take_over(s);
+    fail(s, status, err);
 }
 
 /* ---- commits ---- */
@@ -350,6 +353,15 @@ static void begin(sink_epochs *s, uint64_t epoch, bool last) {
 #ifdef WEIR_MUTATIONS
     forget_failed(s);
 #endif
+}
+
+/* What prepare handed over is the host's from here on; add_committable made room for it. */
+static void take_over(sink_epochs *s) {
+    for (uint32_t i = 0; i < s->staged.count; i++) {
+        s->pending.items[s->pending.count++] = s->staged.items[i];
+    }
+    s->staged.count = 0;
+    s->records = 0;
 }
 
 /* The epoch fails here. What earlier ones, and this one, prepared stays. */

@@ -32,7 +32,7 @@ typedef enum {
     SINK_FORWARD, /* send the barrier on to the dead-letter outlets; then sink_epochs_forwarded */
     SINK_FLUSH,   /* call flush(epoch, last); then sink_epochs_flushed, now or later */
     SINK_PREPARE, /* call prepare(epoch) into `part` (two-phase) and the state's snapshot; then
-                     sink_epochs_prepared */
+                     sink_epochs_prepared or sink_epochs_not_captured */
     SINK_ACK,    /* give `part` (NULL with a failure: `error`) to the coordinator, which takes it */
     SINK_COMMIT, /* call commit with `committables`; then sink_epochs_verdicts */
     SINK_COMMITTED, /* tell the coordinator: nothing up to `epoch` is left */
@@ -76,7 +76,12 @@ void sink_epochs_flushed(sink_epochs *s, uint64_t epoch, weir_status status, con
 /* Adds one committable to the epoch being prepared (from within PREPARE). Bytes are copied.
  * WEIR_E_NOMEM, TOO_LARGE at a limit of base/limits.h, INVALID_STATE outside of PREPARE. */
 weir_status sink_epochs_add_committable(sink_epochs *s, weir_str bytes);
+/* What prepare returned; with WEIR_OK the part is complete. After a failure what it added is
+ * forgotten: the sink adds it again in its next prepare. */
 void sink_epochs_prepared(sink_epochs *s, weir_status status, const weir_error *err);
+/* Instead of that: prepare succeeded, and the state's snapshot behind it failed. So does the epoch;
+ * what prepare added stays listed, since the sink will not add it again. */
+void sink_epochs_not_captured(sink_epochs *s, weir_status status, const weir_error *err);
 
 /* The coordinator: everything up to `epoch` is durable. */
 void sink_epochs_commit(sink_epochs *s, uint64_t epoch);

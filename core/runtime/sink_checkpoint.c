@@ -88,10 +88,16 @@ static weir_status prepare(task *t, const sink_action *a, weir_error *err) {
         if (status != WEIR_OK) {
             weir_status fatal = failed(t, "prepare", status, err);
             if (fatal != WEIR_OK) return fatal;
+            sink_epochs_prepared(t->sink_epochs, status, err);
+            return WEIR_OK;
         }
     }
-    if (status == WEIR_OK) status = instance_snapshot(t->main, a->epoch, a->part, err);
-    sink_epochs_prepared(t->sink_epochs, status, err);
+    status = instance_snapshot(t->main, a->epoch, a->part, err);
+    if (status == WEIR_OK) {
+        sink_epochs_prepared(t->sink_epochs, WEIR_OK, NULL);
+    } else {
+        sink_epochs_not_captured(t->sink_epochs, status, err);
+    }
     return WEIR_OK;
 }
 

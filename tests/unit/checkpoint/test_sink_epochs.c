@@ -225,6 +225,21 @@ static void a_prepare_that_fails_hands_nothing_over(void **state) {
     prepared(2, "a", "ack 2 a");
 }
 
+/* The sink has let go of what it prepared: it will not list that again. */
+static void a_snapshot_that_fails_keeps_what_is_prepared(void **state) {
+    (void)state;
+    sink_epochs_count(s, 5);
+    flushed(1);
+    assert_int_equal(sink_epochs_add_committable(s, STR("a")), WEIR_OK);
+    error_set(err, WEIR_E_NOMEM, 0, "no");
+    sink_epochs_not_captured(s, WEIR_E_NOMEM, err);
+    next(true, 0, "ack 1 failed: no");
+    assert_int_equal(sink_epochs_uncommitted(s), 1);
+    prepared(2, "b", "ack 2 1:a b");
+    sink_epochs_commit(s, 2);
+    next(true, 0, "commit 1 a");
+}
+
 static void a_failed_epoch_loses_nothing(void **state) {
     (void)state;
     prepared(1, "ab", "ack 1 a b");
@@ -438,7 +453,7 @@ static void without_memory(void **state) {
             if (a.act == SINK_PREPARE) {
                 weir_status status = sink_epochs_add_committable(s, STR("c"));
                 sink_epochs_prepared(s, status, NULL);
-                if (status == WEIR_OK) handed = sink_epochs_uncommitted(s);
+                if (status == WEIR_OK) handed = 3; /* whatever fails from here on */
             }
             if (a.act == SINK_ACK) {
                 acked = true;
@@ -480,6 +495,8 @@ int main(void) {
         cmocka_unit_test_setup_teardown(a_flush_may_fail, setup, teardown),
         cmocka_unit_test_setup_teardown(a_flush_may_take_too_long, setup, teardown),
         cmocka_unit_test_setup_teardown(a_prepare_that_fails_hands_nothing_over, setup, teardown),
+        cmocka_unit_test_setup_teardown(a_snapshot_that_fails_keeps_what_is_prepared, setup,
+                                        teardown),
         cmocka_unit_test_setup_teardown(a_failed_epoch_loses_nothing, setup, teardown),
         cmocka_unit_test_setup_teardown(a_barrier_in_between_waits, setup, teardown),
         cmocka_unit_test_setup_teardown(records_are_counted_by_epoch, setup, teardown),

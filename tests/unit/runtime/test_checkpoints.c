@@ -246,6 +246,21 @@ static void test_flush_failures(void **state) {
     free(journal(w));
 }
 
+/* The sink handed over what it had prepared, and its state failed behind that: the epoch is lost,
+ * the output is not. */
+static void test_a_snapshot_that_fails(void **state) {
+    world *w = *state;
+    running r;
+    begin(&r, w, "interval: none, tolerable_failures: 1", "count: 5", "snapshot: fail_once", NULL);
+    start(&r);
+    assert_int_equal(join(&r), WEIR_OK);
+    assert_int_equal(out(&r), 5);
+    end(&r);
+    char *text = journal(w);
+    expect_order(text, ORDER("prepare 5", "prepare 0", "commit 5 records", "sink close drain"));
+    free(text);
+}
+
 /* A run that ends between durable and committed: the next one commits before anything else. */
 static void test_commit_again(void **state) {
     world *w = *state;
@@ -364,6 +379,7 @@ int main(void) {
         cmocka_unit_test_setup_teardown(test_bounded_end, make_world, drop_world),
         cmocka_unit_test_setup_teardown(test_verdicts, make_world, drop_world),
         cmocka_unit_test_setup_teardown(test_flush_failures, make_world, drop_world),
+        cmocka_unit_test_setup_teardown(test_a_snapshot_that_fails, make_world, drop_world),
         cmocka_unit_test_setup_teardown(test_commit_again, make_world, drop_world),
         cmocka_unit_test_setup_teardown(test_savepoint, make_world, drop_world),
         cmocka_unit_test_setup_teardown(test_state_that_matches_nothing, make_world, drop_world),

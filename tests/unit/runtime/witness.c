@@ -236,6 +236,9 @@ static weir_status sink_recover(void *opaque, weir_recover *args) {
 static weir_status sink_snapshot(void *opaque, weir_snapshot *args) {
     witness *self = opaque;
     char text[32];
+    if (weir_opt_is(self->ctx, "snapshot", "fail_once") && self->tries++ == 0) {
+        return weir_fail(self->ctx, args->error, WEIR_E_NOMEM, 0, "no memory for state");
+    }
     int n = snprintf(text, sizeof text, "total %llu", (unsigned long long)self->total);
     weir_blob blob = {
         .struct_size = sizeof blob, .scope = WEIR_SCOPE_ITEM, .bytes = {text, (uint64_t)n}};
