@@ -106,9 +106,12 @@ static void begin(checkpointing *c, const coordinator_action *a) {
     if (status == WEIR_OK) {
         atomic_store(&cx->barrier_order, (uint32_t)a->order);
         atomic_store(&cx->barrier_epoch, a->epoch);
+    } else {
+        /* No barrier will come by that lets splits be assigned again. */
+        for (uint32_t k = 0; k < n; k++) splits_release(c->config.controls[k].splits, a->epoch);
     }
     pthread_mutex_lock(&c->lock);
-    coordinator_begun(c->machine, parts, n, status, c->error);
+    coordinator_begun(c->machine, parts, parts != NULL ? n : 0, status, c->error);
     pthread_mutex_unlock(&c->lock);
     free(parts);
     if (status == WEIR_OK) c->config.wake_tasks(c->config.wake_opaque);

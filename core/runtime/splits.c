@@ -464,6 +464,15 @@ weir_status splits_capture(splits *s, uint64_t epoch, state_part *part) {
     return status;
 }
 
+void splits_release(splits *s, uint64_t epoch) {
+    pthread_mutex_lock(&s->lock);
+    if (epoch == s->frozen) {
+        s->frozen = 0;
+        assign_ready(s);
+    }
+    pthread_mutex_unlock(&s->lock);
+}
+
 weir_status splits_barrier(splits *s, uint32_t task, uint64_t epoch, state_part *part) {
     weir_status status = WEIR_OK;
     pthread_mutex_lock(&s->lock);

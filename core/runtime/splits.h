@@ -70,6 +70,8 @@ void splits_task_ended(splits *s, uint32_t task);
 /* The task's share of the table into `part`: what it reads and what it finished, children too. The
  * task sends its barrier in the same step. */
 weir_status splits_barrier(splits *s, uint32_t task, uint64_t epoch, state_part *part);
+/* The epoch failed before its barrier went out: what waits for that is assigned now. */
+void splits_release(splits *s, uint64_t epoch);
 /* Nothing is left for any task, and nothing will come. */
 bool splits_all_done(splits *s);
 

@@ -355,6 +355,24 @@ static void test_the_next_trigger_begins_the_wait_again(void **state) {
     splits_free(s);
 }
 
+/* A trigger whose barrier never goes out: without a next one nothing would be assigned again. */
+static void test_a_trigger_that_failed_holds_nothing_up(void **state) {
+    (void)state;
+    splits *s = splits_new(1);
+    update(s, "a", false);
+    expect(s, 0, "a");
+    expect_capture(s, 1, "a=assigned@");
+    update(s, "b", false);
+    expect(s, 0, "a");
+    splits_release(s, 1);
+    expect(s, 0, "a b");
+    expect_capture(s, 2, "a=assigned@ b=assigned@");
+    splits_release(s, 1); /* of an earlier one */
+    update(s, "c", false);
+    expect(s, 0, "a b");
+    splits_free(s);
+}
+
 /* A table as another one, with other tasks, takes it over; what `list` is the first to find. */
 static splits *restored(splits *from, uint32_t tasks, const char *list, uint32_t added) {
     state_part *part = part_new(0);
@@ -465,6 +483,7 @@ int main(void) {
         cmocka_unit_test(test_nothing_to_read),
         cmocka_unit_test(test_nothing_is_assigned_between_trigger_and_barriers),
         cmocka_unit_test(test_the_next_trigger_begins_the_wait_again),
+        cmocka_unit_test(test_a_trigger_that_failed_holds_nothing_up),
         cmocka_unit_test(test_restore),
         cmocka_unit_test(test_everything_was_read_before),
         cmocka_unit_test(test_splits_that_no_longer_exist),
