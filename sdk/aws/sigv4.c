@@ -1,29 +1,11 @@
-#include "weir/aws.h"
+#include "sigv4.h"
 
 #include <openssl/crypto.h>
 #include <openssl/evp.h>
 #include <openssl/hmac.h>
-#include <stdbool.h>
 #include <stdlib.h>
 #include <string.h>
 #include <time.h>
-
-#include "text.h"
-
-#define HASH_BYTES 32u
-#define DATE_LEN 8u /* YYYYMMDD */
-
-struct weir_aws_signer {
-    text canonical; /* the canonical request */
-    text to_sign;
-    text authorization;
-    text signed_names;
-    text scratch;
-    /* The derived key and what it was derived from. It changes with the day, so it is derived once
-     * a day and scope instead of once a request: that is four of the five HMACs. */
-    char key_scope[WEIR_AWS_HASH_SIZE]; /* hash over secret, date, region, service; "" = none */
-    unsigned char key[HASH_BYTES];
-};
 
 /* One piece of the scratch text. */
 typedef struct span {
@@ -45,11 +27,8 @@ static void canonical_headers(weir_aws_signer *s, const weir_http_header *header
 static bool header_is_signed(weir_str name);
 static bool derive_key(weir_aws_signer *s, const weir_aws_keys *keys,
                        const weir_aws_sign_args *args);
-static bool hmac(const unsigned char *key, size_t key_len, weir_str data, unsigned char *out);
-static void encode(text *out, const char *bytes, size_t len, bool keep_slash);
 static span encode_decoded(text *out, const char *bytes, size_t len);
 static int hex_digit(char c);
-static void hex(const unsigned char *bytes, size_t len, char *out);
 static char lower(char c);
 static int by_param(const void *a, const void *b);
 static int by_header(const void *a, const void *b);
@@ -65,7 +44,7 @@ void weir_aws_signer_free(weir_aws_signer *s) {
     if (!s) return;
     text_free(&s->canonical);
     text_free(&s->to_sign);
-    text_free(&s->authorization);
+    text_free(&s->result);
     text_free(&s->signed_names);
     text_free(&s->scratch);
     OPENSSL_cleanse(s->key, sizeof s->key);
@@ -75,14 +54,31 @@ void weir_aws_signer_free(weir_aws_signer *s) {
 weir_str weir_aws_sign(weir_aws_signer *s, const weir_aws_keys *keys,
                        const weir_aws_sign_args *args) {
     weir_str none = {NULL, 0};
-    if (args->date.len != WEIR_AWS_DATE_SIZE - 1) return none;
+    if (!sigv4_signature(s, keys, args, args->query)) return none;
+    text *a = &s->result;
+    text_clear(a);
+    text_add_z(a, "AWS4-HMAC-SHA256 Credential=");
+    text_add_str(a, keys->access_key_id);
+    text_add_char(a, '/');
+    text_add(a, s->to_sign.ptr + s->scope_at, s->scope_len);
+    text_add_z(a, ", SignedHeaders=");
+    text_add_str(a, text_str(&s->signed_names));
+    text_add_z(a, ", Signature=");
+    text_add_z(a, s->signature);
+    return a->failed ? none : text_str(a);
+}
+
+bool sigv4_signature(weir_aws_signer *s, const weir_aws_keys *keys, const weir_aws_sign_args *args,
+                     weir_str query) {
+    s->signature[0] = '\0';
+    if (args->date.len != WEIR_AWS_DATE_SIZE - 1) return false;
     text *c = &s->canonical;
     text_clear(c);
     text_add_str(c, args->method);
     text_add_char(c, '\n');
     canonical_path(c, &s->scratch, args->path, (args->flags & WEIR_AWS_SIGN_S3) != 0);
     text_add_char(c, '\n');
-    canonical_query(c, &s->scratch, args->query);
+    canonical_query(c, &s->scratch, query);
     text_add_char(c, '\n');
     canonical_headers(s, args->headers, args->header_count);
     text_add_char(c, '\n');
@@ -99,35 +95,32 @@ weir_str weir_aws_sign(weir_aws_signer *s, const weir_aws_keys *keys,
     text_add_z(t, "AWS4-HMAC-SHA256\n");
     text_add_str(t, args->date);
     text_add_char(t, '\n');
-    size_t scope_at = t->len;
-    text_add(t, args->date.ptr, DATE_LEN);
-    text_add_char(t, '/');
-    text_add_str(t, args->region);
-    text_add_char(t, '/');
-    text_add_str(t, args->service);
-    text_add_z(t, "/aws4_request");
-    size_t scope_len = t->len - scope_at;
+    s->scope_at = t->len;
+    sigv4_scope(t, args);
+    s->scope_len = t->len - s->scope_at;
     text_add_char(t, '\n');
     text_add_z(t, digest);
 
-    unsigned char mac[HASH_BYTES];
+    unsigned char mac[SIGV4_MAC_BYTES];
     if (c->failed || t->failed || s->signed_names.failed || !derive_key(s, keys, args) ||
-        !hmac(s->key, sizeof s->key, text_str(t), mac))
-        return none;
-    char signature[WEIR_AWS_HASH_SIZE];
-    hex(mac, sizeof mac, signature);
+        !sigv4_hmac(s->key, sizeof s->key, text_str(t), mac))
+        return false;
+    sigv4_hex(mac, sizeof mac, s->signature);
+    return true;
+}
 
-    text *a = &s->authorization;
-    text_clear(a);
-    text_add_z(a, "AWS4-HMAC-SHA256 Credential=");
-    text_add_str(a, keys->access_key_id);
-    text_add_char(a, '/');
-    text_add(a, t->ptr + scope_at, scope_len);
-    text_add_z(a, ", SignedHeaders=");
-    text_add_str(a, text_str(&s->signed_names));
-    text_add_z(a, ", Signature=");
-    text_add_z(a, signature);
-    return a->failed ? none : text_str(a);
+void sigv4_signed_names(weir_aws_signer *s, const weir_aws_sign_args *args) {
+    text_clear(&s->canonical);
+    canonical_headers(s, args->headers, args->header_count);
+}
+
+void sigv4_scope(text *out, const weir_aws_sign_args *args) {
+    text_add(out, args->date.ptr, SIGV4_DAY_LEN);
+    text_add_char(out, '/');
+    text_add_str(out, args->region);
+    text_add_char(out, '/');
+    text_add_str(out, args->service);
+    text_add_z(out, "/aws4_request");
 }
 
 weir_str weir_aws_canonical_request(const weir_aws_signer *s) {
@@ -146,7 +139,7 @@ void weir_aws_format_date(int64_t time_s, char out[WEIR_AWS_DATE_SIZE]) {
 }
 
 void weir_aws_hash(const weir_str *segments, uint32_t count, char out[WEIR_AWS_HASH_SIZE]) {
-    unsigned char digest[HASH_BYTES] = {0};
+    unsigned char digest[SIGV4_MAC_BYTES] = {0};
     EVP_MD_CTX *ctx = EVP_MD_CTX_new();
     bool ok = ctx && EVP_DigestInit_ex(ctx, EVP_sha256(), NULL) == 1;
     for (uint32_t i = 0; ok && i < count; i++)
@@ -154,7 +147,7 @@ void weir_aws_hash(const weir_str *segments, uint32_t count, char out[WEIR_AWS_H
     /* A failed hash stays zero: the service then refuses the signature, nothing worse. */
     if (!ok || EVP_DigestFinal_ex(ctx, digest, NULL) != 1) memset(digest, 0, sizeof digest);
     EVP_MD_CTX_free(ctx);
-    hex(digest, sizeof digest, out);
+    sigv4_hex(digest, sizeof digest, out);
 }
 
 /*
@@ -195,7 +188,7 @@ static void canonical_path(text *out, text *scratch, weir_str path, bool s3) {
     }
     if (slash || scratch->len == 0) text_add_char(scratch, '/');
     if (scratch->failed) out->failed = true;
-    encode(out, scratch->ptr, scratch->len, true);
+    sigv4_encode(out, scratch->ptr, scratch->len, true);
 }
 
 static void canonical_query(text *out, text *scratch, weir_str query) {
@@ -305,7 +298,7 @@ static bool header_is_signed(weir_str name) {
 
 static bool derive_key(weir_aws_signer *s, const weir_aws_keys *keys,
                        const weir_aws_sign_args *args) {
-    weir_str slash = {"/", 1}, day = {args->date.ptr, DATE_LEN}, end = {"aws4_request", 12};
+    weir_str slash = {"/", 1}, day = {args->date.ptr, SIGV4_DAY_LEN}, end = {"aws4_request", 12};
     weir_str parts[] = {
         keys->secret_access_key, slash, day, slash, args->region, slash, args->service};
     char scope[WEIR_AWS_HASH_SIZE];
@@ -315,10 +308,10 @@ static bool derive_key(weir_aws_signer *s, const weir_aws_keys *keys,
     text secret = {0};
     text_add_z(&secret, "AWS4");
     text_add_str(&secret, keys->secret_access_key);
-    unsigned char k[HASH_BYTES];
-    bool ok = !secret.failed && hmac((const unsigned char *)secret.ptr, secret.len, day, k) &&
-              hmac(k, sizeof k, args->region, k) && hmac(k, sizeof k, args->service, k) &&
-              hmac(k, sizeof k, end, s->key);
+    unsigned char k[SIGV4_MAC_BYTES];
+    bool ok = !secret.failed && sigv4_hmac((const unsigned char *)secret.ptr, secret.len, day, k) &&
+              sigv4_hmac(k, sizeof k, args->region, k) &&
+              sigv4_hmac(k, sizeof k, args->service, k) && sigv4_hmac(k, sizeof k, end, s->key);
     text_free(&secret);
     OPENSSL_cleanse(k, sizeof k);
     memcpy(s->key_scope, scope, sizeof scope);
@@ -326,19 +319,18 @@ static bool derive_key(weir_aws_signer *s, const weir_aws_keys *keys,
     return ok;
 }
 
-static bool hmac(const unsigned char *key, size_t key_len, weir_str data, unsigned char *out) {
+bool sigv4_hmac(const unsigned char *key, size_t key_len, weir_str data, unsigned char *out) {
     unsigned char mac[EVP_MAX_MD_SIZE];
     unsigned int len = 0;
     bool ok = HMAC(EVP_sha256(), key, (int)key_len, (const unsigned char *)data.ptr,
                    (size_t)data.len, mac, &len) != NULL &&
-              len == HASH_BYTES;
-    if (ok) memcpy(out, mac, HASH_BYTES);
+              len == SIGV4_MAC_BYTES;
+    if (ok) memcpy(out, mac, SIGV4_MAC_BYTES);
     OPENSSL_cleanse(mac, sizeof mac);
     return ok;
 }
 
-/* Percent-encodes all but A-Z a-z 0-9 - _ . ~ (and '/', if wanted). */
-static void encode(text *out, const char *bytes, size_t len, bool keep_slash) {
+void sigv4_encode(text *out, const char *bytes, size_t len, bool keep_slash) {
     static const char digits[] = "0123456789ABCDEF";
     for (size_t i = 0; i < len; i++) {
         unsigned char c = (unsigned char)bytes[i];
@@ -362,7 +354,7 @@ static span encode_decoded(text *out, const char *bytes, size_t len) {
             c = (char)(hex_digit(bytes[i + 1]) * 16 + hex_digit(bytes[i + 2]));
             i += 2;
         }
-        encode(out, &c, 1, false);
+        sigv4_encode(out, &c, 1, false);
     }
     s.len = out->len - s.at;
     return s;
@@ -375,7 +367,7 @@ static int hex_digit(char c) {
     return -1;
 }
 
-static void hex(const unsigned char *bytes, size_t len, char *out) {
+void sigv4_hex(const unsigned char *bytes, size_t len, char *out) {
     static const char digits[] = "0123456789abcdef";
     for (size_t i = 0; i < len; i++) {
         out[2 * i] = digits[bytes[i] >> 4];

@@ -20,7 +20,7 @@
 extern "C" {
 #endif
 
-/* ---- signing: Signature Version 4 with an Authorization header ---- */
+/* ---- signing: Signature Version 4 ---- */
 
 typedef struct weir_aws_signer weir_aws_signer; /* buffers and the derived key of the last scope */
 
@@ -33,6 +33,14 @@ typedef struct weir_aws_keys {
 /* S3 signs the path as it goes over the wire. Every other service normalises it (dot segments,
  * doubled slashes) and encodes the wire form once more. */
 #define WEIR_AWS_SIGN_S3 (1u << 0)
+/* weir_aws_presign: the session token joins the URL after it was signed, as a few services want. */
+#define WEIR_AWS_SIGN_TOKEN_LAST (1u << 1)
+
+/* What stands in place of a payload's hash (S3). The unsigned ones belong on https only. */
+#define WEIR_AWS_UNSIGNED_PAYLOAD "UNSIGNED-PAYLOAD"
+#define WEIR_AWS_UNSIGNED_TRAILER "STREAMING-UNSIGNED-PAYLOAD-TRAILER"
+#define WEIR_AWS_SIGNED_CHUNKS "STREAMING-AWS4-HMAC-SHA256-PAYLOAD"
+#define WEIR_AWS_SIGNED_CHUNKS_TRAILER "STREAMING-AWS4-HMAC-SHA256-PAYLOAD-TRAILER"
 
 /* Hash of an empty body, in hex. */
 #define WEIR_AWS_EMPTY_HASH "e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855"
@@ -61,6 +69,43 @@ void weir_aws_signer_free(weir_aws_signer *signer); /* wipes; NULL is ignored */
  * without memory or if `date` is malformed. */
 weir_str weir_aws_sign(weir_aws_signer *signer, const weir_aws_keys *keys,
                        const weir_aws_sign_args *args);
+
+#define WEIR_AWS_PRESIGN_MAX_S 604800u /* a week */
+/* The query of a presigned URL: args->query, the X-Amz-* parameters, X-Amz-Signature. `headers` are
+ * those that the user of the URL has to send: at least host, and no x-amz-date. `payload_hash` is
+ * UNSIGNED-PAYLOAD for S3, else that of the body. Valid until the next call on the same signer; ptr
+ * NULL without memory, if `date` is malformed, or if `expires_s` is not 1 to WEIR_AWS_PRESIGN_MAX_S.
+ */
+weir_str weir_aws_presign(weir_aws_signer *signer, const weir_aws_keys *keys,
+                          const weir_aws_sign_args *args, uint32_t expires_s);
+
+/*
+ * Chunk signatures (S3, content-encoding aws-chunked). Each one covers the one before; the first
+ * follows the signature of the request, whose payload_hash is one of the WEIR_AWS_SIGNED_CHUNKS*.
+ *
+ *     weir_aws_sign, weir_aws_chunks_begin;  for each chunk and then for an empty one:
+ *     weir_aws_chunk_head  data  "\r\n"      - after the empty one: trailers in place of its data
+ *     "name:value\r\n" ...  "x-amz-trailer-signature:" weir_aws_trailer_sign "\r\n"  "\r\n"
+ */
+typedef struct weir_aws_chunks {
+    unsigned char key[32];
+    char prefix[160];                   /* date and scope, as they stand in a string to sign */
+    char signature[WEIR_AWS_HASH_SIZE]; /* of the piece before */
+} weir_aws_chunks;
+#define WEIR_AWS_CHUNK_MIN 8192u /* of all chunks with data but the last */
+#define WEIR_AWS_CHUNK_HEAD_SIZE 104u
+/* After weir_aws_sign. 0 if that failed. `c` holds a key: wipe it in the end. */
+int weir_aws_chunks_begin(weir_aws_chunks *c, const weir_aws_signer *signer);
+/* "<hex length>;chunk-signature=<signature>\r\n" with a NUL; its length, 0 on failure. */
+uint32_t weir_aws_chunk_head(weir_aws_chunks *c, const weir_str *segments, uint32_t count,
+                             char out[WEIR_AWS_CHUNK_HEAD_SIZE]);
+/* `lines`: "name:value\n" for each trailer, in order. 0 on failure. */
+int weir_aws_trailer_sign(weir_aws_chunks *c, weir_str lines, char out[WEIR_AWS_HASH_SIZE]);
+void weir_aws_chunks_wipe(weir_aws_chunks *c);
+/* Content-Length of `decoded` bytes in chunks of `chunk` bytes; `is_signed`: with signatures;
+ * `trailer` counts the bytes between the empty chunk's line and the last "\r\n". */
+uint64_t weir_aws_chunked_size(uint64_t decoded, uint64_t chunk, int is_signed, uint64_t trailer);
+
 /* Steps of the last signature, for tests; never log them. */
 weir_str weir_aws_canonical_request(const weir_aws_signer *signer);
 weir_str weir_aws_string_to_sign(const weir_aws_signer *signer);
