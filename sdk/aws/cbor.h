@@ -32,7 +32,8 @@ extern "C" {
 
 /*
  * Parses one item that fills `bytes`. Text and byte strings point into `bytes` unless they came in
- * chunks (indefinite length): those, and integers below -2^63, use p->alloc.
+ * chunks (indefinite length): those, and integers below -2^63, use p->alloc, in all for no more
+ * than three times the length of `bytes`.
  *
  *   unsigned, negative   I64, U64; below INT64_MIN a STRING with logical DECIMAL
  *   byte, text string    BYTES, STRING (valid UTF-8)
@@ -67,10 +68,11 @@ typedef struct weir_cbor_writer {
     uint32_t segment_capacity;
     uint32_t segment_count; /* needed; more than segment_capacity: too few */
     uint64_t segment_begin; /* first byte of `out` that is in no segment yet */
+    bool by_reference;      /* weir_cbor_writer_segments was called */
 } weir_cbor_writer;
 
 void weir_cbor_writer_init(weir_cbor_writer *w, char *out, uint64_t capacity);
-/* Optional, before anything is put. */
+/* Optional, before anything is put. With capacity 0, `segments` may be NULL: they are counted. */
 void weir_cbor_writer_segments(weir_cbor_writer *w, weir_str *segments, uint32_t capacity);
 /* Whether everything fitted. */
 bool weir_cbor_writer_ok(const weir_cbor_writer *w);
@@ -92,7 +94,9 @@ void weir_cbor_put_null(weir_cbor_writer *w);
 void weir_cbor_put_text(weir_cbor_writer *w, weir_str s);
 void weir_cbor_put_z(weir_cbor_writer *w, const char *z); /* text, NUL-terminated: names */
 void weir_cbor_put_bytes(weir_cbor_writer *w, weir_str s);
-/* As put_bytes; with segments the bytes are not copied and must stay until the output is used. */
+/* As put_bytes; with segments the bytes are not copied and must stay until the output is used,
+ * unless they are fewer than WEIR_CBOR_REF_MIN: to copy those costs less than a segment does. */
+#define WEIR_CBOR_REF_MIN 256u
 void weir_cbor_put_bytes_ref(weir_cbor_writer *w, weir_str s);
 void weir_cbor_put_tag(weir_cbor_writer *w, uint64_t tag);
 /* Tag 1 and an integer of milliseconds since 1970: what Kinesis reads and writes. */

@@ -46,7 +46,7 @@ typedef struct weir_es_header {
     uint32_t type; /* WEIR_ES_* */
     uint32_t reserved;
     int64_t number; /* types 2 to 5 and 8; 1 and 0 for true and false */
-    weir_str value; /* BYTES and STRING, 0 to 65,535 bytes; UUID, 16 */
+    weir_str value; /* BYTES and STRING, 0 to 65,535 bytes (written: 32,767); UUID, 16 */
 } weir_es_header;
 
 /* A frame that was checked. Points into the piece, or into the reader's room. */
@@ -84,6 +84,7 @@ typedef struct weir_es_reader {
     uint64_t offset; /* in the stream, of the frame under way */
     char *held;
     uint64_t held_len, total;
+    bool given; /* the frame in `held` was given */
     char prelude[WEIR_ES_PRELUDE];
 } weir_es_reader;
 
