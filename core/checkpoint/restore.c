@@ -400,7 +400,8 @@ static weir_status keep_all(run *r, const checkpoint *c) {
         if (node == NULL || !recovers(r, n)) continue;
         if (r->kept[n].parallelism < node->parallelism) r->kept[n].parallelism = node->parallelism;
         for (uint32_t i = 0; i < node->blob_count; i++) {
-            if (node->blobs[i].scope != WEIR_SCOPE_ITEM) continue;
+            uint32_t scope = node->blobs[i].scope;
+            if (scope != WEIR_SCOPE_ITEM && scope != WEIR_SCOPE_BROADCAST) continue;
             if (!keep(r, &r->kept[n], &node->blobs[i])) {
                 return error_set(r->err, WEIR_E_NOMEM, 0,
                                  "out of memory for what retained checkpoints refer to");

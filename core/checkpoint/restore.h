@@ -36,7 +36,8 @@ typedef struct restore_ops {
      */
     weir_status (*commit)(void *self, uint32_t n, const state_committable *const *items,
                           uint32_t count, uint32_t *verdicts, weir_error *err);
-    /* Aborts what an earlier run of this instance id left open. `kept`: blobs of scope ITEM of
+    /* Aborts what an earlier run of this instance id left open. `kept`: blobs of scope ITEM (what
+     * is open) and BROADCAST (where earlier runs wrote, which the manifest may no longer say) of
      * `from` and of all retained checkpoints and savepoints, some of them more than once. */
     weir_status (*recover)(void *self, uint32_t n, const state_blob *const *kept, uint32_t count,
                            weir_error *err);

@@ -345,9 +345,10 @@ static void commits_writes_recovers(void **state) {
     stored(make(CHECKPOINT_PERIODIC, 7, "6b 5a 7c 6d", "7e", "upload"));
     store_saw_epoch(st, 20);
     config.max_parallelism = 128; /* of no account: the state has one */
-    restores("sync 7.weir; open out*3; open lake*3; commit out 5a; commit out 6b 6d; "
-             "commit out 7c; commit lake 7e; write 21.weir; recover out upload upload; "
-             "close out; close lake");
+    restores(
+        "sync 7.weir; open out*3; open lake*3; commit out 5a; commit out 6b 6d; "
+        "commit out 7c; commit lake 7e; write 21.weir; recover out upload everybody upload everybody; "
+        "close out; close lake");
     assert_int_equal(out->epoch, 21);
     assert_int_equal(out->parent, 7);
     assert_int_equal(out->kind, CHECKPOINT_RESTORE);
@@ -378,7 +379,7 @@ static void commits_writes_recovers(void **state) {
     assert_int_equal(store_newest(st, true, &newest, err), WEIR_OK);
     config.from = newest;
     restores(
-        "sync 21.weir; open out*3; write 22.weir; recover out upload upload upload; close out");
+        "sync 21.weir; open out*3; write 22.weir; recover out upload everybody upload everybody upload everybody; close out");
     assert_int_equal(out->parent, 21);
     checkpoint_free(newest);
 }
@@ -394,8 +395,9 @@ static void what_is_retained_is_kept(void **state) {
     assert_int_equal(store_write_savepoint(st, c, &written, err), WEIR_OK);
     checkpoint_free(c);
     stored(make(CHECKPOINT_PERIODIC, 7, "", "", "seven"));
-    restores("sync 7.weir; open out*3; write 8.weir; recover out seven seven three four; "
-             "close out");
+    restores(
+        "sync 7.weir; open out*3; write 8.weir; recover out seven everybody seven everybody three everybody four everybody; "
+        "close out");
 }
 
 static void a_fork_aborts_nothing(void **state) {
