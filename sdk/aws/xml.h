@@ -47,6 +47,7 @@ typedef struct weir_xml_reader {
     uint64_t fault_offset;
     /* the reader's own */
     const char *begin, *at, *end;
+    const char *section; /* end of the CDATA section that is being read */
     bool empty, rooted;
     weir_str open[WEIR_XML_DEPTH_MAX]; /* names with prefix */
 } weir_xml_reader;
