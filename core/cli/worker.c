@@ -153,7 +153,7 @@ static void follow(run *r, int64_t end_ns) {
             link_ready(r->link);
         }
         if (runtime_healthy(r->rt)) link_beat(r->link);
-        if (runtime_completed_epoch(r->rt) > 0) atomic_store(&r->job->shared->own_state, true);
+        atomic_store(&r->job->shared->lost, runtime_lost(r->rt));
         bool stop = requests_handle(r->requests);
         if ((stop || link_draining(r->link) || now >= end_ns) && !runtime_draining(r->rt)) {
             if (!link_draining(r->link)) link_stopping(r->link);
@@ -201,7 +201,7 @@ static weir_status run_pipeline(run *r, run_times *times, weir_error *err) {
     const worker_job *job = r->job;
     weir_status status = runtime_start(r->rt, err);
     if (status == WEIR_OK && runtime_ready_ns(r->rt) != 0) {
-        if (runtime_restored_epoch(r->rt) > 0) atomic_store(&job->shared->own_state, true);
+        atomic_store(&job->shared->lost, runtime_lost(r->rt));
         if (r->from != NULL) {
             log_write(WEIR_LOG_INFO, NULL, "%.*s: restored from epoch %llu",
                       STR_FMT(job->loaded->pipeline->name), (unsigned long long)r->from->epoch);
@@ -256,7 +256,9 @@ int worker_main(void *opaque, worker_link *link, uint32_t attempt) {
                                  .allow_non_restored = job->allow_non_restored,
                                  .attempt = attempt,
                                  .answer = requests_savepoint_done,
-                                 .answer_opaque = r.requests};
+                                 .answer_opaque = r.requests,
+                                 .durable = &job->shared->own_state,
+                                 .lost = atomic_load(&job->shared->lost)};
         r.from = begin.from;
         r.rt = r.requests != NULL ? runtime_new(&config, err) : NULL;
         if (r.rt == NULL) status = error_status(err);
@@ -273,6 +275,7 @@ int worker_main(void *opaque, worker_link *link, uint32_t attempt) {
     }
     times.ended_ns = clock_mono_ns(&clock_system);
     uint64_t lost = r.rt != NULL ? runtime_lost(r.rt) : 0;
+    if (r.rt != NULL) atomic_store(&job->shared->lost, lost);
     if (status == WEIR_OK && lost > 0) {
         status = error_set(err, WEIR_E_DATA, WEIR_ERR_FATAL,
                            "%llu prepared pieces could not be committed any more; the log names "

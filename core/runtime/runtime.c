@@ -364,7 +364,8 @@ static weir_status prepare_checkpoints(runtime *rt, weir_error *err) {
                                          .wake_tasks = wake_tasks,
                                          .wake_opaque = rt,
                                          .answer = config->answer,
-                                         .answer_opaque = config->answer_opaque};
+                                         .answer_opaque = config->answer_opaque,
+                                         .durable = config->durable};
     rt->epochs = checkpointing_new(&epochs, err);
     if (rt->epochs == NULL) return error_status(err);
     for (uint32_t t = 0; t < rt->task_count; t++) rt->tasks[t].epochs = rt->epochs;
@@ -383,6 +384,7 @@ runtime *runtime_new(const runtime_config *config, weir_error *err) {
     rt->cx.opaque = rt;
     weir_status status =
         context_init(&rt->cx, p, config->plugins, config->once, on_memory_room, rt, err);
+    count(&rt->cx.lost, config->lost);
     rt->splits = calloc(p->pipeline->node_count + 1, sizeof *rt->splits);
     rt->tasks = calloc(p->task_count + 1u, sizeof *rt->tasks);
     rt->controls = calloc(p->stage_count + 1, sizeof *rt->controls);
@@ -413,6 +415,8 @@ static weir_status restore(runtime *rt, weir_error *err) {
                                     .interrupted = rt->config.interrupted,
                                     .interrupted_opaque = rt->config.interrupted_opaque};
     weir_status status = recovery_run(&config, &rt->restored, err);
+    bool kept = status == WEIR_OK && rt->restored->epoch > 0;
+    if (kept && rt->config.durable != NULL) atomic_store(rt->config.durable, true);
     if (status != WEIR_OK || rt->config.from == NULL) return status;
     rt->cx.restored = rt->restored;
     atomic_store(&rt->cx.done_epoch, rt->restored->epoch);

@@ -34,6 +34,10 @@ typedef struct runtime_config {
     /* How savepoint `ticket` went: status OK if it is there. [any] */
     void (*answer)(void *opaque, uint64_t ticket, uint64_t epoch, const weir_error *err);
     void *answer_opaque;
+    /* Set when state of this run, and be it that of its restore, is durable: before a sink writes
+     * what rests on it. May be NULL. */
+    _Atomic bool *durable;
+    uint64_t lost; /* pieces that earlier attempts of this run gave up; runtime_lost counts on */
 } runtime_config;
 
 /* Creates every instance and channel. NULL with `err`. [control] */
@@ -80,7 +84,8 @@ bool runtime_healthy(const runtime *rt);
 uint32_t runtime_checkpoints(runtime *rt, epoch_record out[COORDINATOR_HISTORY]);
 uint64_t runtime_completed_epoch(runtime *rt); /* 0 = none yet [any] */
 uint64_t runtime_restored_epoch(const runtime *rt);
-/* Prepared pieces that could not be committed any more: data is known to be lost. [any] */
+/* Prepared pieces that could not be committed any more, in this attempt and earlier ones of this
+ * run: data is known to be lost. [any] */
 uint64_t runtime_lost(const runtime *rt);
 
 #endif
