@@ -32,10 +32,12 @@ channel_mark *mark_new(const channel_mark *like) {
     text[split.len] = '\0';
     *mark = *like;
     mark->split = (weir_str){text, split.len};
+    if (mark->end != NULL) split_end_retain(mark->end);
     return mark;
 }
 
 void mark_free(channel_mark *mark) {
+    if (mark != NULL && mark->end != NULL) split_end_release(mark->end);
     free(mark);
 }
 

@@ -13,6 +13,7 @@
 
 #include "base/ring.h"
 #include "base/wake.h"
+#include "runtime/splits.h"
 #include "weir/batch.h"
 
 /* Items a channel holds at most: enough to decouple two threads, few enough that the byte bound is
@@ -34,6 +35,7 @@ typedef struct channel_mark {
     bool last;      /* BARRIER: sinks complete what is open */
     int64_t time_us;
     weir_str split; /* stands behind the struct, in the same allocation */
+    split_end *end; /* END_OF_SPLIT: a reference of the mark's own; NULL = nobody waits for it */
 } channel_mark;
 
 typedef struct channel_item {

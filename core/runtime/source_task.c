@@ -83,6 +83,24 @@ static weir_status handle_batch(source_state *s, const weir_batch *batch, weir_e
     return status == WEIR_AGAIN ? WEIR_OK : status;
 }
 
+/* The mark follows the last batch to where its way ends; until it is there everywhere, no task
+ * reads a child: its records could overtake those of the parent that still wait in another channel.
+ */
+static weir_status handle_finished(task *t, const weir_event *event, weir_error *err) {
+    split_end *end = splits_end(t->splits, event->split);
+    const channel_mark mark = {.kind = ITEM_END_OF_SPLIT, .split = event->split, .end = end};
+    weir_status status = WEIR_OK;
+    for (size_t o = 0; o < t->stage->output_count && status == WEIR_OK; o++) {
+        if (t->stage->outputs[o]->dead_letters) continue;
+        status = outlet_mark(t->outlets[o], &mark, err);
+    }
+    if (status == WEIR_OK) {
+        status = splits_finished(t->splits, event->split, event->children, event->child_count, err);
+    }
+    if (end != NULL) split_end_release(end);
+    return status;
+}
+
 static weir_status handle_event(source_state *s, const weir_event *event, weir_error *err) {
     task *t = s->task;
     s->failures = 0;
@@ -90,20 +108,10 @@ static weir_status handle_event(source_state *s, const weir_event *event, weir_e
     case WEIR_EVENT_POSITION:
         splits_position(t->splits, event->split, event->position, event->lag_ms, 0);
         return WEIR_OK;
-    case WEIR_EVENT_FINISHED: {
+    case WEIR_EVENT_FINISHED:
         log_write(WEIR_LOG_DEBUG, t->main->component, "%s: split %.*s finished, %u children",
                   t->main->where, STR_FMT(event->split), event->child_count);
-        /* The mark goes first: no record of a child can overtake the end of its parent. */
-        weir_status status = WEIR_OK;
-        for (size_t o = 0; o < t->stage->output_count && status == WEIR_OK; o++) {
-            if (t->stage->outputs[o]->dead_letters) continue;
-            status =
-                outlet_mark(t->outlets[o],
-                            &(channel_mark){.kind = ITEM_END_OF_SPLIT, .split = event->split}, err);
-        }
-        if (status != WEIR_OK) return status;
-        return splits_finished(t->splits, event->split, event->children, event->child_count, err);
-    }
+        return handle_finished(t, event, err);
     case WEIR_EVENT_SCHEMA:
         return WEIR_OK; /* decoding is per record; nothing to prepare */
     default:

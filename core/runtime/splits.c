@@ -1,6 +1,7 @@
 #include "runtime/splits.h"
 
 #include <pthread.h>
+#include <stdatomic.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -14,6 +15,11 @@ typedef enum { SPLIT_WAITING, SPLIT_ASSIGNED, SPLIT_FINISHED } split_state;
 
 #define FOUND_BY_CONTROL UINT32_MAX
 
+struct split_end {
+    splits *table;
+    _Atomic uint32_t holders;
+};
+
 typedef struct split_entry {
     weir_str id, private_bytes;
     weir_str *parents;
@@ -25,6 +31,7 @@ typedef struct split_entry {
     uint8_t position_len;
     int64_t lag_ms;
     uint64_t records;
+    split_end end;
 } split_entry;
 
 struct splits {
@@ -182,6 +189,7 @@ static weir_status add_entry(splits *s, const weir_split *split, uint32_t found_
     e->position_len = (uint8_t)split->position.len;
     if (e->position_len > 0) memcpy(e->position, split->position.ptr, e->position_len);
     e->lag_ms = -1;
+    e->end.table = s;
     e->found_by = found_by;
     if (!map_put(s->by_id, e->id, e)) return WEIR_E_NOMEM;
     s->entries[s->count++] = e;
@@ -192,7 +200,8 @@ static weir_status add_entry(splits *s, const weir_split *split, uint32_t found_
 static bool parents_done(const splits *s, const split_entry *e) {
     for (uint32_t p = 0; p < e->parent_count; p++) {
         const split_entry *parent = map_get(s->by_id, e->parents[p]);
-        if (parent != NULL && parent->state != SPLIT_FINISHED) return false;
+        if (parent == NULL) continue;
+        if (parent->state != SPLIT_FINISHED || atomic_load(&parent->end.holders) > 0) return false;
     }
     return true;
 }
@@ -358,6 +367,25 @@ weir_status splits_finished(splits *s, weir_str id, const weir_split *const *chi
     }
     pthread_mutex_unlock(&s->lock);
     return status;
+}
+
+split_end *splits_end(splits *s, weir_str id) {
+    pthread_mutex_lock(&s->lock);
+    split_entry *e = map_get(s->by_id, id);
+    if (e != NULL) split_end_retain(&e->end);
+    pthread_mutex_unlock(&s->lock);
+    return e != NULL ? &e->end : NULL;
+}
+
+void split_end_retain(split_end *e) {
+    atomic_fetch_add(&e->holders, 1);
+}
+
+void split_end_release(split_end *e) {
+    if (atomic_fetch_sub(&e->holders, 1) > 1) return;
+    pthread_mutex_lock(&e->table->lock);
+    assign_ready(e->table);
+    pthread_mutex_unlock(&e->table->lock);
 }
 
 void splits_task_ended(splits *s, uint32_t task) {

@@ -3,9 +3,11 @@
  *
  * The control thread adds what enumeration and discovery find; a task reports ends and children
  * together, so that a child never exists without its parent's end. A split is assigned only when
- * every parent it names is finished or unknown (a parent that aged out), which is what keeps the
- * order of a key across a reshard. The resume position of each split is that of the last batch that
- * went ahead of everything later: the value a checkpoint stores.
+ * every parent it names is finished or unknown (a parent that aged out), and what was read of it
+ * has reached the end of its way (split_end), which is what keeps the order of a key across a
+ * reshard: another task, with channels of its own, may read the child. The resume position of each
+ * split is that of the last batch that went ahead of everything later: the value a checkpoint
+ * stores.
  *
  * A checkpoint sees the table twice: as a whole at the trigger, and each task's share of it at that
  * task's barrier, which overrides the former. In between nothing is assigned: a child that one task
@@ -25,6 +27,7 @@
 #include "weir/source.h"
 
 typedef struct splits splits;
+typedef struct split_end split_end;
 
 /* For `tasks` task instances; each is signalled when its assignment changes. */
 splits *splits_new(uint32_t tasks);
@@ -65,6 +68,14 @@ void splits_position(splits *s, weir_str id, weir_str position, int64_t lag_ms, 
 /* The split ended; its children become known in the same step. */
 weir_status splits_finished(splits *s, weir_str id, const weir_split *const *children,
                             uint32_t child_count, weir_error *err);
+/* Held by whoever still has something of a finished split under way: the marks that follow its last
+ * batch through all channels. Its children are not assigned before the last reference is released.
+ * To be taken before splits_finished; one reference is the caller's. NULL if the split is unknown.
+ * Lives as long as the table. */
+split_end *splits_end(splits *s, weir_str id);
+/* [any] */
+void split_end_retain(split_end *e);
+void split_end_release(split_end *e);
 /* The task's source answered END: all its splits are finished. */
 void splits_task_ended(splits *s, uint32_t task);
 /* The task's share of the table into `part`: what it reads and what it finished, children too. The

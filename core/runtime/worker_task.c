@@ -24,7 +24,8 @@ static weir_status pass_barrier(task *t, weir_error *err) {
 static weir_status take_mark(task *t, const channel_item *item, bool aligned, weir_error *err) {
     if (aligned) return pass_barrier(t, err);
     if (item->kind != ITEM_END_OF_SPLIT) return WEIR_OK;
-    const channel_mark mark = {.kind = ITEM_END_OF_SPLIT, .split = item->mark->split};
+    const channel_mark mark = {
+        .kind = ITEM_END_OF_SPLIT, .split = item->mark->split, .end = item->mark->end};
     for (size_t o = 0; o < t->stage->output_count; o++) {
         if (t->stage->outputs[o]->dead_letters) continue;
         weir_status status = outlet_mark(t->outlets[o], &mark, err);

@@ -106,6 +106,29 @@ static void test_parents_first(void **state) {
     splits_free(s);
 }
 
+/* The end of a parent travels behind its records: a child must not be read by another task while
+ * they are under way. */
+static void test_a_child_waits_for_what_is_under_way(void **state) {
+    (void)state;
+    splits *s = splits_new(2);
+    update(s, "parent", false);
+    expect(s, 0, "parent");
+    split_end *end = splits_end(s, STR("parent"));
+    assert_non_null(end);
+    split_end_retain(end); /* a mark in a channel */
+    finish(s, "parent", "child");
+    split_end_release(end);
+    assert_false(splits_changed(s, 1));
+    update(s, "other", false);
+    expect(s, 1, "");
+    expect(s, 0, "other");
+    assert_false(splits_all_done(s));
+    split_end_release(end);
+    expect(s, 1, "child");
+    assert_null(splits_end(s, STR("nonsuch")));
+    splits_free(s);
+}
+
 static void test_merge_waits_for_both(void **state) {
     (void)state;
     splits *s = splits_new(1);
@@ -472,6 +495,7 @@ static void test_splits_that_no_longer_exist(void **state) {
 int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_parents_first),
+        cmocka_unit_test(test_a_child_waits_for_what_is_under_way),
         cmocka_unit_test(test_merge_waits_for_both),
         cmocka_unit_test(test_unknown_parent_is_finished),
         cmocka_unit_test(test_balance),
