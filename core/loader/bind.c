@@ -21,7 +21,7 @@
 /* Bits that this host knows; of the others, those from 32 on are requirements. */
 #define KNOWN_CAPABILITIES                                                                         \
     (WEIR_CAP_BUFFERED | WEIR_CAP_BOUNDED | WEIR_CAP_REPLAYABLE | WEIR_CAP_STREAM_FORMAT |         \
-     WEIR_CAP_IDEMPOTENT | WEIR_CAP_NEEDS_TAPE | WEIR_CAP_KEYED)
+     WEIR_CAP_IDEMPOTENT | WEIR_CAP_NEEDS_TAPE | LOADER_CAP_KEYED)
 #define REQUIREMENT_BITS 0xffffffff00000000ull
 
 static weir_status load(plugin_ref *p, const weir_host *host, weir_error *err);

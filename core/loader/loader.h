@@ -14,6 +14,14 @@
 #include "base/error.h"
 #include "weir/abi.h"
 
+/* A host that is built with older headers (tests/abi) knows no such requirement, and refuses a
+ * component that has it. */
+#ifdef WEIR_CAP_KEYED
+#define LOADER_CAP_KEYED WEIR_CAP_KEYED
+#else
+#define LOADER_CAP_KEYED 0
+#endif
+
 /* ---- what plugin.json says (parsed from the note; strings live in the registry's arena) ---- */
 
 /* Types of options. SECRET and TEMPLATE are strings with rules of their own. */

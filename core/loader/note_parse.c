@@ -340,13 +340,10 @@ static uint64_t parse_capabilities(parse *p, const weir_value *v) {
     static const struct {
         const char *name;
         uint64_t bit;
-    } known[] = {{"buffered", WEIR_CAP_BUFFERED},
-                 {"bounded", WEIR_CAP_BOUNDED},
-                 {"replayable", WEIR_CAP_REPLAYABLE},
-                 {"stream_format", WEIR_CAP_STREAM_FORMAT},
-                 {"idempotent", WEIR_CAP_IDEMPOTENT},
-                 {"needs_tape", WEIR_CAP_NEEDS_TAPE},
-                 {"keyed", WEIR_CAP_KEYED}};
+    } known[] = {{"buffered", WEIR_CAP_BUFFERED},     {"bounded", WEIR_CAP_BOUNDED},
+                 {"replayable", WEIR_CAP_REPLAYABLE}, {"stream_format", WEIR_CAP_STREAM_FORMAT},
+                 {"idempotent", WEIR_CAP_IDEMPOTENT}, {"needs_tape", WEIR_CAP_NEEDS_TAPE},
+                 {"keyed", LOADER_CAP_KEYED}};
     uint64_t bits = 0;
     size_t count = 0;
     const weir_str *names = get_texts(p, v, "capabilities", &count);

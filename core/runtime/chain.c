@@ -4,6 +4,7 @@
 #include <string.h>
 
 #include "base/clock.h"
+#include "base/log.h"
 #include "base/str.h"
 #include "runtime/context.h"
 #include "runtime/event_time.h"
@@ -150,9 +151,17 @@ static weir_status restore_keyed(chain *c, const instance *transform, weir_error
     weir_status status = WEIR_OK;
     if (transform->keyed != NULL) {
         status = keyed_restore(transform->keyed, saved, err);
-    } else if (!c->cx->allow_non_restored) {
-        for (uint32_t b = 0; b < saved->blob_count && status == WEIR_OK; b++) {
-            if (saved->blobs[b].scope != STATE_SCOPE_KEY_GROUP) continue;
+    } else {
+        uint32_t groups = 0;
+        for (uint32_t b = 0; b < saved->blob_count; b++) {
+            groups += saved->blobs[b].scope == STATE_SCOPE_KEY_GROUP;
+        }
+        if (groups > 0 && c->cx->allow_non_restored) {
+            log_write(WEIR_LOG_WARN, transform->component,
+                      "%s: state by key in %u groups is dropped: this version of the plugin keeps "
+                      "none",
+                      transform->where, groups);
+        } else if (groups > 0) {
             status = error_set(err, WEIR_E_INCOMPATIBLE, WEIR_ERR_CONFIG,
                                "the checkpoint holds state by key, and this version of the plugin "
                                "keeps none");
