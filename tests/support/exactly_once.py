@@ -146,7 +146,8 @@ class Delivered:
 
     def __init__(self, folder, take=lambda line: line):
         self.places = collections.defaultdict(list)  # number -> where
-        self.order = collections.defaultdict(list)  # (series, key) -> numbers in writing order
+        # (series or file, key) -> numbers in writing order
+        self.order = {"task": collections.defaultdict(list), "file": collections.defaultdict(list)}
         self.files = 0
         for series, paths in files_of(folder).items():
             for path in paths:
@@ -155,11 +156,12 @@ class Delivered:
                     text = take(line)
                     number = number_of(text)
                     self.places[number].append(f"{path.relative_to(folder)}:{at}")
-                    self.order[series, key_of(text)].append(number)
+                    self.order["task"][series, key_of(text)].append(number)
+                    self.order["file"][path, key_of(text)].append(number)
 
-    def check(self, feed, expected=None, shards=(), order=True):
+    def check(self, feed, expected=None, shards=(), order="task"):
         """Each expected record (default: all) once, none else, and each key in its order within
-        the files of one task."""
+        the files of one task, within each file, or (None) nowhere."""
         expected = set(feed.shard_of) if expected is None else expected
         twice = {n: p for n, p in self.places.items() if len(p) > 1}
         assert not twice, f"{len(twice)} records came again: {some(twice)}"
@@ -167,7 +169,7 @@ class Delivered:
         assert not missing, f"{len(missing)} of {len(expected)} records are missing: {some(missing)}"
         strange = set(self.places) - expected
         assert not strange, f"{len(strange)} records were never sent: {some(strange)}"
-        for (series, key), numbers in self.order.items() if order else ():
+        for (series, key), numbers in self.order.get(order, {}).items():
             place = {n: at for at, n in enumerate(feed.keys[key])}
             for before, after in zip(numbers, numbers[1:]):
                 assert place[before] < place[after], (
