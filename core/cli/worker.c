@@ -72,10 +72,19 @@ static weir_status tell_repeated(const checkpoint *from, const checkpoint *newes
     return WEIR_OK;
 }
 
+/* Some sink is promised exactly once, whatever the others are: it would publish again what a
+ * damaged checkpoint has published. */
+static bool promises_exactly_once(const plan *p) {
+    for (size_t i = 0; i < p->guarantee_count; i++) {
+        if (p->guarantees[i].delivery == DELIVERY_EXACTLY_ONCE) return true;
+    }
+    return false;
+}
+
 /* `--from` holds until state of this line of runs is durable; then the newest does. */
 static weir_status choose_beginning(const worker_job *job, store *s, uint32_t attempt,
                                     beginning *out, weir_error *err) {
-    bool strict = job->loaded->plan->guarantee == DELIVERY_EXACTLY_ONCE;
+    bool strict = promises_exactly_once(job->loaded->plan);
     bool latest =
         strcmp(job->from, "latest") == 0 || (attempt > 0 && atomic_load(&job->shared->own_state));
     *out = (beginning){0};

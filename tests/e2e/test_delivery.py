@@ -455,6 +455,16 @@ def test_a_damaged_checkpoint_stops_what_promised_exactly_once(weir, how):
         damage(checkpoints(weir)[-1], how)
 
 
+def test_one_sink_that_is_promised_exactly_once_is_enough_to_stop(weir):
+    document = numbered()
+    document["sinks"]["shown"] = {**STDOUT, "input": "in"}
+    ran_for_a_while(weir, document)
+    newest = checkpoints(weir)[-1]
+    damage(newest, "flipped")
+    result = weir.run_pipeline(document, seconds=30)
+    assert result.status == CONFIG and str(newest) in result.err, result
+
+
 def test_a_damaged_checkpoint_is_stepped_over_at_least_once(weir):
     first = ran_for_a_while(weir, numbered(sink=STDOUT))
     newest = checkpoints(weir)[-1]
