@@ -99,10 +99,12 @@ static void uncharge(keyed *k, uint64_t bytes) {
 static void *take(keyed *k, uint64_t bytes, weir_error *err) {
     if (!charge(k, bytes)) {
         (void)error_set(err, WEIR_E_NOMEM, 0,
-                        "state by key would take more than %llu MiB, of which half of "
-                        "settings.memory is the bound; this instance holds %llu keys in %llu MiB",
-                        (unsigned long long)(k->pool->limit / MIB), (unsigned long long)k->count,
-                        (unsigned long long)(k->charged / MIB));
+                        "state by key would take more than %llu MiB, its bound (half of "
+                        "settings.memory, at most %llu MiB); this instance holds %llu keys in "
+                        "%llu MiB",
+                        (unsigned long long)(k->pool->limit / MIB),
+                        (unsigned long long)(CHECKPOINT_BYTES_MAX / 2 / MIB),
+                        (unsigned long long)k->count, (unsigned long long)(k->charged / MIB));
         error_hint(err, "raise settings.memory, or have fewer keys");
         return NULL;
     }

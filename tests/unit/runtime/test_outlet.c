@@ -5,6 +5,7 @@
 #include <string.h>
 
 #include "rig.h"
+#include "runtime/key_group.h"
 
 #define LANES 3u
 #define KEY_GROUPS 128u
@@ -140,7 +141,12 @@ static void test_by_key(void **state) {
             channel_item_drop(&item);
         }
     }
-    for (int i = 0; i < 6; i++) assert_int_equal(counts[i], 2);
+    for (int i = 0; i < 6; i++) {
+        assert_int_equal(counts[i], 2);
+        if (records[i].key == NULL) continue;
+        uint32_t group = key_group(str_of(records[i].key), KEY_GROUPS);
+        assert_int_equal(lane_of[i], key_group_instance(group, KEY_GROUPS, LANES));
+    }
     assert_int_equal(lane_of[0], lane_of[2]);
     assert_int_equal(lane_of[0], lane_of[5]);
     assert_int_equal(lane_of[3], 0); /* without a key */
