@@ -12,7 +12,7 @@ die() {
 # Debian packages without which nothing is built, and those that only scripts/test wants besides.
 build_packages=(
     ca-certificates gcc g++ libc6-dev cmake ninja-build pkg-config ccache python3
-    libyaml-dev libcurl4-openssl-dev libssl-dev libcmocka-dev zlib1g-dev libisal-dev
+    libyaml-dev libcurl4-openssl-dev libssl-dev libnghttp2-dev libcmocka-dev zlib1g-dev libisal-dev
 )
 # make: a plugin of another tree is built as its author would, with CMake's default generator.
 test_packages=(clang clang-tidy clang-format libclang-rt-14-dev make git curl)

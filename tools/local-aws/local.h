@@ -20,13 +20,16 @@
 typedef struct local local;
 struct faults;
 struct stats;
+struct credentials;
 
 typedef struct local_service {
     const char *name; /* "kinesis": in the signing scope, in faults and statistics */
     /* Whether this request is the service's: from method, path, query, headers, scope. */
     bool (*claims)(void *state, const exchange *x);
     void (*serve)(void *state, exchange *x);
-    void (*free)(void *state);
+    /* Answers with an error in the protocol's shape: for faults, which know no protocol. */
+    void (*fail)(void *state, exchange *x, unsigned status, const char *code, const char *message);
+    void (*free)(void *state); /* may be NULL */
     void *state;
 } local_service;
 
@@ -61,6 +64,8 @@ server *local_server(local *home);
 const local_options *local_settings(const local *home); /* no NULLs but `dir` */
 struct faults *local_faults(local *home);
 struct stats *local_stats(local *home);
+struct credentials *local_credentials(local *home);
+const local_service *local_service_named(const local *home, const char *name); /* or NULL */
 /* The state of another service, such as "s3" for firehose, or NULL. */
 void *local_service_state(local *home, const char *name);
 /* Pseudo-random by the seed: the same calls in the same order give the same numbers. */

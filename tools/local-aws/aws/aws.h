@@ -10,7 +10,9 @@
  *         stream *s = ...weir_json_get_str(call->in, "StreamName", "")...;
  *         if (!s) { aws_fail(call, &NOT_FOUND, "Stream %s not found.", name); return; }
  *         ...
- *         aws_end(call);                       // an empty object, or nothing
+ *         aws_out_open(&call->out, NULL);
+ *         aws_out_z(&call->out, "StreamName", ...);
+ *         aws_end(call);
  *     }
  *
  * What is written goes through aws_out_*, which produces the encoding that was asked in.
@@ -46,6 +48,8 @@ typedef struct aws_service {
 
 /* Fills `out` so that requests for `service` arrive at its operations. Copies *service. */
 bool aws_json_service(local *home, const aws_service *service, local_service *out);
+/* aws_service.state of a service made so: for others that reach in, as firehose does into s3. */
+void *aws_service_state(const local_service *s);
 
 /* An exception: its shape name and status. Tables of them are static. */
 typedef struct aws_exception {
@@ -72,7 +76,7 @@ struct aws_call {
      * blob is WEIR_T_BYTES, with JSON it is base64 text: aws_blob reads both. */
     const weir_value *in;
     arena *memory; /* lives until the call ends */
-    aws_out out;   /* begins inside the answer's top object; aws_end closes it */
+    aws_out out;   /* empty */
     aws_encoding encoding;
     weir_str access_key; /* who signed, or empty */
     char request_id[37];
@@ -81,13 +85,17 @@ struct aws_call {
 /* {"__type": name, "message": text} with the status and x-amzn-ErrorType. Ends the call. */
 void aws_fail(aws_call *call, const aws_exception *e, const char *format, ...)
     __attribute__((format(printf, 3, 4)));
-/* 200 with what was written through `out`; nothing written: an empty body. Ends the call. */
+/* 200 with what was written through `out`, whose top object (aws_out_open(&call->out, NULL) first)
+ * it closes; nothing written: an empty body. Ends the call. */
 void aws_end(aws_call *call);
-/* The same with parts behind `out` that the caller has put into the exchange: sets headers, sends.
- */
+/* For large answers: what is in `out` so far becomes the next part of the answer, uncopied, and
+ * `out` is empty; between two of these the operation gives parts of its own with exchange_refer. */
+void aws_give(aws_call *call);
+/* 200 with the parts given. Ends the call. */
 void aws_send(aws_call *call);
-/* Frees the call when an operation answers through the exchange by itself: after this only
- * call->x, taken before, lives on. Headers with the request id are set. */
+/* Frees the call when an operation answers through the exchange by itself, or later: after this
+ * only call->x, taken before, lives on, and the operation sets its own exchange_on_close. The
+ * request id's header and the content type are set. */
 void aws_leave(aws_call *call);
 
 /* ---- reading ---- */
@@ -138,6 +146,9 @@ typedef struct aws_identity {
     weir_str payload_hash; /* x-amz-content-sha256, or empty */
     uint8_t key[32];       /* the derived key: S3's chunks are signed with it */
     char detail[512];      /* what was wrong, in the words of the service */
+    struct {               /* of the query form, whose texts had to be decoded */
+        char access_key[128], region[64], service[64];
+    } kept;
 } aws_identity;
 
 /* Checks the request's signature (header or query form). With verification switched off every
@@ -148,16 +159,5 @@ aws_auth aws_authenticate(local *home, const exchange *x, const char *scope_serv
  * false without memory. */
 bool aws_credentials_add(local *home, weir_str access_key, weir_str secret, weir_str token,
                          int64_t expires_ms);
-
-/* ---- faults for services of other protocols ---- */
-
-/* Asks the faults about one request of `operation`. False: a fault has answered (or will), the
- * caller is done with x. A delayed request comes back through `again(opaque, x)`, in which the same
- * question is answered with true. True: serve it; cuts, pace and headers are set on x. */
-bool faults_meet(local *home, exchange *x, const char *service, const char *operation,
-                 void (*again)(void *opaque, exchange *x), void *opaque);
-/* Counts a finished request. */
-void stats_count(local *home, const char *service, const char *operation, unsigned status,
-                 uint64_t bytes_in, uint64_t bytes_out);
 
 #endif

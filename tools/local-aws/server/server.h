@@ -59,6 +59,9 @@ server *server_new(const server_options *options, char *error, size_t error_size
 /* Closes every connection (each open exchange is told through on_close) and frees. NULL is ignored.
  */
 void server_free(server *s);
+/* Closes every connection and stops listening; timers stay. For an orderly end before server_free.
+ */
+void server_close_all(server *s);
 uint16_t server_port(const server *s);
 /* Serves until server_stop; may be called again. */
 void server_run(server *s);
@@ -142,6 +145,15 @@ void exchange_abort(exchange *x);
 /* Bytes given and not yet taken by the connection: who streams looks before it gives more. */
 size_t exchange_pending(const exchange *x);
 void exchange_on_close(exchange *x, void (*closed)(void *opaque), void *opaque);
+/* Called once when the head is decided (send, send_head, begin), before anything goes out: it may
+ * look (exchange_answer_status, exchange_pending), add headers, or exchange_reset and give another
+ * answer's parts. The last one set counts. */
+void exchange_on_answer(exchange *x, void (*hook)(void *opaque, exchange *x), void *opaque);
+unsigned exchange_answer_status(const exchange *x);
+/* A pointer that goes with the exchange, for whoever stands between server and service; freed with
+ * it, also behind its answer. */
+void exchange_set_note(exchange *x, void *note, void (*free_note)(void *note));
+void *exchange_note(const exchange *x);
 
 /* ---- misbehaviour: what a fault may do to this answer ---- */
 
