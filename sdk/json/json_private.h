@@ -1,5 +1,6 @@
 /*
- * sdk/json/json_private.h - what the files of this folder share. Private to it and to its tests.
+ * sdk/json/json_private.h - what the files of this folder share. Private to it, to its tests
+ * and to sdk/aws/cbor.c, which fills the same tape.
  */
 #ifndef WEIR_SDK_JSON_PRIVATE_H
 #define WEIR_SDK_JSON_PRIVATE_H
@@ -15,6 +16,12 @@
 /* Whether this CPU (and its operating system) runs the AVX2 variants: one load after start-up. */
 static inline int json_cpu_avx2(void) {
     return __builtin_cpu_supports("avx2") && __builtin_cpu_supports("bmi");
+}
+#define JSON_SSE __attribute__((target("ssse3,sse4.1")))
+/* The same for those of base64 that need SSSE3 and SSE4.1: x86 since 2008, and virtual machines
+ * whose hosts hide the rest. */
+static inline int json_cpu_sse(void) {
+    return __builtin_cpu_supports("ssse3") && __builtin_cpu_supports("sse4.1");
 }
 #else
 #define JSON_HAVE_AVX2 0
@@ -154,6 +161,8 @@ uint64_t json_base64_decode_scalar(const uint8_t *in, uint64_t len, uint8_t *out
 #if JSON_HAVE_AVX2
 uint64_t json_base64_encode_avx2(const uint8_t *in, uint64_t len, char *out);
 uint64_t json_base64_decode_avx2(const uint8_t *in, uint64_t len, uint8_t *out);
+uint64_t json_base64_encode_sse(const uint8_t *in, uint64_t len, char *out);
+uint64_t json_base64_decode_sse(const uint8_t *in, uint64_t len, uint8_t *out);
 #endif
 
 #endif

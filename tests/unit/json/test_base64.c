@@ -1,20 +1,23 @@
-/* Base64: published vectors, each length, each wrong byte, both variants. */
+/* Base64: published vectors, each length, each wrong byte, all variants. */
 #include "json_test.h"
 
 typedef uint64_t (*encode_fn)(const uint8_t *in, uint64_t len, char *out);
 typedef uint64_t (*decode_fn)(const uint8_t *in, uint64_t len, uint8_t *out);
 
-static encode_fn encoders[2] = {json_base64_encode_scalar};
-static decode_fn decoders[2] = {json_base64_decode_scalar};
+static encode_fn encoders[3] = {json_base64_encode_scalar};
+static decode_fn decoders[3] = {json_base64_decode_scalar};
 static uint32_t variant_count = 1;
 
 static int setup(void **state) {
     (void)state;
 #if JSON_HAVE_AVX2
+    if (json_cpu_sse()) {
+        encoders[variant_count] = json_base64_encode_sse;
+        decoders[variant_count++] = json_base64_decode_sse;
+    }
     if (json_cpu_avx2()) {
-        encoders[1] = json_base64_encode_avx2;
-        decoders[1] = json_base64_decode_avx2;
-        variant_count = 2;
+        encoders[variant_count] = json_base64_encode_avx2;
+        decoders[variant_count++] = json_base64_decode_avx2;
     }
 #endif
     return 0;
