@@ -44,6 +44,9 @@ typedef struct restore_ops {
     void (*close)(void *self, uint32_t n);
     /* Waits between tries; WEIR_E_CANCELLED ends the restore. */
     weir_status (*wait)(void *self, int64_t ns, weir_error *err);
+    /* The restore checkpoint is durable: from here on this run is a line of its own. May be NULL.
+     */
+    void (*durable)(void *self);
     /* What cannot be committed any more: logged, counted, told at the end. */
     void (*lost)(void *self, uint32_t n, const state_committable *item);
 } restore_ops;

@@ -100,7 +100,8 @@ static weir_status choose_beginning(const worker_job *job, store *s, uint32_t at
     bool ours = newest != NULL && str_eq(newest->instance_id, out->from->instance_id);
     /* What came from elsewhere may still run there: nothing of it is touched. */
     out->fork = path && !ours;
-    if (ours && newest->epoch > out->from->epoch) tell_repeated(out->from, newest);
+    if (newest != NULL && !out->fork && newest->epoch > out->from->epoch)
+        tell_repeated(out->from, newest);
     checkpoint_free(newest);
     return WEIR_OK;
 }
@@ -125,7 +126,7 @@ static bool hopeless(const weir_error *err) {
     }
 }
 
-static int tell_failure(const worker_job *job, worker_link *link, uint64_t lost,
+static int tell_failure(const worker_job *job, worker_link *link, bool only_lost,
                         const weir_error *err) {
     buf text;
     buf_init(&text, 65536);
@@ -133,7 +134,9 @@ static int tell_failure(const worker_job *job, worker_link *link, uint64_t lost,
     fprintf(stderr, "weir run: %.*s: error: %.*s\n", STR_FMT(job->loaded->pipeline->name),
             STR_FMT(buf_str(&text)));
     buf_append_char(&text, '\0');
-    worker_outcome outcome = lost > 0 ? WORKER_LOST : hopeless(err) ? WORKER_CONFIG : WORKER_FAILED;
+    worker_outcome outcome = only_lost       ? WORKER_LOST
+                             : hopeless(err) ? WORKER_CONFIG
+                                             : WORKER_FAILED;
     link_failed(link, outcome, buf_ok(&text) ? text.data : error_text(err));
     buf_free(&text);
     return (error_flags(err) & WEIR_ERR_CONFIG) != 0 ? EXIT_CONFIG : EXIT_FAILED;
@@ -162,7 +165,6 @@ static void follow(run *r, int64_t end_ns) {
             link_ready(r->link);
         }
         if (runtime_healthy(r->rt)) link_beat(r->link);
-        atomic_store(&r->job->shared->lost, runtime_lost(r->rt));
         bool stop = requests_handle(r->requests);
         if ((stop || link_draining(r->link) || now >= end_ns) && !runtime_draining(r->rt)) {
             if (!link_draining(r->link)) link_stopping(r->link);
@@ -210,7 +212,6 @@ static weir_status run_pipeline(run *r, run_times *times, weir_error *err) {
     const worker_job *job = r->job;
     weir_status status = runtime_start(r->rt, err);
     if (status == WEIR_OK && runtime_ready_ns(r->rt) != 0) {
-        atomic_store(&job->shared->lost, runtime_lost(r->rt));
         if (r->from != NULL) {
             log_write(WEIR_LOG_INFO, NULL, "%.*s: restored from epoch %llu",
                       STR_FMT(job->loaded->pipeline->name), (unsigned long long)r->from->epoch);
@@ -264,10 +265,10 @@ int worker_main(void *opaque, worker_link *link, uint32_t attempt) {
                                  .fork = begin.fork,
                                  .allow_non_restored = job->allow_non_restored,
                                  .attempt = attempt,
-                                 .answer = requests_savepoint_done,
-                                 .answer_opaque = r.requests,
+                                 .lost = &job->shared->lost,
                                  .durable = &job->shared->own_state,
-                                 .lost = atomic_load(&job->shared->lost)};
+                                 .answer = requests_savepoint_done,
+                                 .answer_opaque = r.requests};
         r.from = begin.from;
         r.rt = r.requests != NULL ? runtime_new(&config, err) : NULL;
         if (r.rt == NULL) status = error_status(err);
@@ -283,15 +284,15 @@ int worker_main(void *opaque, worker_link *link, uint32_t attempt) {
         }
     }
     times.ended_ns = clock_mono_ns(&clock_system);
-    uint64_t lost = r.rt != NULL ? runtime_lost(r.rt) : 0;
-    if (r.rt != NULL) atomic_store(&job->shared->lost, lost);
-    if (status == WEIR_OK && lost > 0) {
+    uint64_t lost = atomic_load(&job->shared->lost);
+    bool only_lost = status == WEIR_OK && lost > 0;
+    if (only_lost) {
         status = error_set(err, WEIR_E_DATA, WEIR_ERR_FATAL,
                            "%llu prepared pieces could not be committed any more; the log names "
                            "them",
                            (unsigned long long)lost);
     }
-    int exit_status = status == WEIR_OK ? EXIT_OK : tell_failure(job, link, lost, err);
+    int exit_status = status == WEIR_OK ? EXIT_OK : tell_failure(job, link, only_lost, err);
     const weir_error *failure = status != WEIR_OK ? err : NULL;
     if (r.rt != NULL && job->json) {
         summary_json(r.rt, job->loaded->plan, &times, failure);

@@ -14,7 +14,7 @@ typedef struct worker_shared {
     /* State of this command's line of runs is durable: from here on restarts take the latest, and
      * --from is forgotten. */
     _Atomic bool own_state;
-    /* Prepared pieces that workers gave up: a restart does not make them unlost. */
+    /* Prepared pieces that could not be committed any more, over all restarts: no exit status 0. */
     _Atomic uint64_t lost;
     /* When the run is over that may last `for_ns`, mono; 0 = no worker was ready yet. A restart is
      * the same run. */

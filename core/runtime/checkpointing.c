@@ -134,8 +134,7 @@ static void persist(checkpointing *c, const coordinator_action *a) {
     } else if (p->name.len > 0) {
         status = error_set(c->error, WEIR_E_UNSUPPORTED, 0, "this run keeps no state");
     }
-    bool kept = c->config.store != NULL && status == WEIR_OK;
-    if (kept && c->config.durable != NULL) atomic_store(c->config.durable, true);
+    if (status == WEIR_OK && c->config.store != NULL) context_durable(c->config.cx);
     pthread_mutex_lock(&c->lock);
     coordinator_persisted(c->machine, status, written.bytes, written.sync_ns, c->error,
                           clock_mono_ns(&clock_system));

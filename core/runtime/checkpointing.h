@@ -36,7 +36,6 @@ typedef struct checkpointing_config {
     /* How savepoint `ticket` went; `err` is NULL or unset if it is there. [any] */
     void (*answer)(void *opaque, uint64_t ticket, uint64_t epoch, const weir_error *err);
     void *wake_opaque, *answer_opaque;
-    _Atomic bool *durable; /* set when the first checkpoint is; may be NULL */
 } checkpointing_config;
 
 typedef struct checkpointing checkpointing;

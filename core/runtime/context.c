@@ -60,6 +60,10 @@ counters *context_counters(context *cx, const node *n) {
     return &cx->counters[n->index];
 }
 
+void context_durable(context *cx) {
+    if (cx->durable != NULL) atomic_store(cx->durable, true);
+}
+
 const state_node *context_restored(const context *cx, const node *n) {
     return cx->restored != NULL ? checkpoint_node(cx->restored, n->name) : NULL;
 }

@@ -48,7 +48,9 @@ typedef struct context {
     _Atomic uint64_t commit_epoch;  /* sinks: everything up to it is durable */
     _Atomic uint64_t done_epoch;    /* sources: and committed */
     _Atomic bool finish;            /* the final epoch is sealed: sources end */
-    _Atomic uint64_t lost;          /* committables that could not be committed any more */
+    _Atomic uint64_t *lost;         /* committables that could not be committed any more */
+    _Atomic uint64_t own_lost;      /* ... where nobody counts over restarts */
+    _Atomic bool *durable;          /* set once state of this run is durable; may be NULL */
     keyed_pool keyed;               /* memory for state by key */
     pthread_mutex_t lock;           /* over the two below */
     weir_error *error;              /* the first failure */
@@ -70,6 +72,8 @@ void context_fail(context *cx, const weir_error *err);
 weir_status context_failure(context *cx, weir_error *err);
 
 counters *context_counters(context *cx, const node *n); /* [any] */
+/* A checkpoint of this run is durable. [any] */
+void context_durable(context *cx);
 /* What the restored checkpoint holds of a node; NULL = nothing. */
 const state_node *context_restored(const context *cx, const node *n);
 /* True if the memory budget has room for more records. [any] */

@@ -3,8 +3,8 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "base/map.h"
 #include "base/check.h"
+#include "base/map.h"
 #include "base/str.h"
 #include "runtime/template_eval.h"
 #include "weir/json.h"

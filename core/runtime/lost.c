@@ -46,8 +46,9 @@ static weir_str position_of(const checkpoint *c, weir_str node, weir_str split) 
 
 void lost_report(store *s, const checkpoint *newest, const lost_piece *piece) {
     log_write(WEIR_LOG_ERROR, NULL,
-              "%.*s[%u]: what was prepared in epoch %llu can no longer be committed: up to %llu "
-              "records are lost at this sink",
+              "%.*s[%u]: a piece that was prepared in epoch %llu can no longer be committed: its "
+              "records are lost at this sink (it took %llu in that epoch; a piece that stayed open "
+              "over several epochs holds older ones too)",
               STR_FMT(piece->node), piece->instance, (unsigned long long)piece->epoch,
               (unsigned long long)piece->records);
     checkpoint *read = NULL;

@@ -10,7 +10,7 @@ typedef struct lost_piece {
     weir_str node; /* of the sink */
     uint32_t instance;
     uint64_t epoch;   /* that prepared it */
-    uint64_t records; /* that the instance took in that epoch: at most so many are lost */
+    uint64_t records; /* that the instance took in that epoch: not what the piece held */
 } lost_piece;
 
 /* Logs the piece, and for each split which positions its epoch covers, as far as the checkpoints

@@ -269,9 +269,14 @@ static weir_status wait_between(void *self, int64_t ns, weir_error *err) {
     return cancelled(err);
 }
 
+static void tell_durable(void *self) {
+    recovery *r = self;
+    context_durable(r->config->cx);
+}
+
 static void tell_lost(void *self, uint32_t n, const state_committable *item) {
     recovery *r = self;
-    count(&r->config->cx->lost, 1);
+    count(r->config->cx->lost, 1);
     const lost_piece piece = {node_at(r, n)->name, item->instance, item->epoch, item->records};
     lost_report(r->config->store, r->config->from, &piece);
 }
@@ -331,6 +336,7 @@ weir_status recovery_run(const recovery_config *config, checkpoint **out, weir_e
                              .recover = recover_orphans,
                              .close = close_committer,
                              .wait = wait_between,
+                             .durable = tell_durable,
                              .lost = tell_lost};
     const restore_config restore = {.store = config->store,
                                     .from = config->from,

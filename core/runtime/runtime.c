@@ -98,7 +98,7 @@ uint64_t runtime_restored_epoch(const runtime *rt) {
     return rt->restored != NULL ? rt->restored->epoch : 0;
 }
 uint64_t runtime_lost(const runtime *rt) {
-    return count_get(&rt->cx.lost);
+    return count_get(rt->cx.lost);
 }
 bool runtime_running(const runtime *rt) {
     for (uint32_t c = 0; c < rt->control_count; c++) {
@@ -349,6 +349,8 @@ static weir_status prepare_checkpoints(runtime *rt, weir_error *err) {
     }
     rt->cx.run_id = str_of(rt->run_id);
     rt->cx.attempt = config->attempt;
+    rt->cx.lost = config->lost != NULL ? config->lost : &rt->cx.own_lost;
+    rt->cx.durable = config->durable;
     rt->cx.allow_non_restored = config->allow_non_restored;
     rt->like = recovery_describe(&rt->cx, config->from, err);
     if (rt->like == NULL) return error_status(err);
@@ -364,8 +366,7 @@ static weir_status prepare_checkpoints(runtime *rt, weir_error *err) {
                                          .wake_tasks = wake_tasks,
                                          .wake_opaque = rt,
                                          .answer = config->answer,
-                                         .answer_opaque = config->answer_opaque,
-                                         .durable = config->durable};
+                                         .answer_opaque = config->answer_opaque};
     rt->epochs = checkpointing_new(&epochs, err);
     if (rt->epochs == NULL) return error_status(err);
     for (uint32_t t = 0; t < rt->task_count; t++) rt->tasks[t].epochs = rt->epochs;
@@ -384,7 +385,6 @@ runtime *runtime_new(const runtime_config *config, weir_error *err) {
     rt->cx.opaque = rt;
     weir_status status =
         context_init(&rt->cx, p, config->plugins, config->once, on_memory_room, rt, err);
-    count(&rt->cx.lost, config->lost);
     rt->splits = calloc(p->pipeline->node_count + 1, sizeof *rt->splits);
     rt->tasks = calloc(p->task_count + 1u, sizeof *rt->tasks);
     rt->controls = calloc(p->stage_count + 1, sizeof *rt->controls);
@@ -415,8 +415,6 @@ static weir_status restore(runtime *rt, weir_error *err) {
                                     .interrupted = rt->config.interrupted,
                                     .interrupted_opaque = rt->config.interrupted_opaque};
     weir_status status = recovery_run(&config, &rt->restored, err);
-    bool kept = status == WEIR_OK && rt->restored->epoch > 0;
-    if (kept && rt->config.durable != NULL) atomic_store(rt->config.durable, true);
     if (status != WEIR_OK || rt->config.from == NULL) return status;
     rt->cx.restored = rt->restored;
     atomic_store(&rt->cx.done_epoch, rt->restored->epoch);

@@ -31,13 +31,15 @@ typedef struct runtime_config {
     bool fork;              /* `from` is a savepoint of another run that goes on: a new run id */
     bool allow_non_restored;
     uint32_t attempt; /* restarts so far */
+    /* What outlives this process, for the runs behind restarts; both may be NULL. `lost` counts
+     * pieces that could not be committed, of earlier attempts too; `durable` is set when state of
+     * this run, and be it that of its restore, is durable: before a sink writes what rests on it.
+     */
+    _Atomic uint64_t *lost;
+    _Atomic bool *durable;
     /* How savepoint `ticket` went: status OK if it is there. [any] */
     void (*answer)(void *opaque, uint64_t ticket, uint64_t epoch, const weir_error *err);
     void *answer_opaque;
-    /* Set when state of this run, and be it that of its restore, is durable: before a sink writes
-     * what rests on it. May be NULL. */
-    _Atomic bool *durable;
-    uint64_t lost; /* pieces that earlier attempts of this run gave up; runtime_lost counts on */
 } runtime_config;
 
 /* Creates every instance and channel. NULL with `err`. [control] */

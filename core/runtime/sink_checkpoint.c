@@ -159,7 +159,7 @@ static void take_verdicts(task *t) {
 }
 
 static void tell_lost(task *t, const state_committable *lost) {
-    count(&t->cx->lost, 1);
+    count(t->cx->lost, 1);
     const lost_piece piece = {t->stage->node->name, t->index, lost->epoch, lost->records};
     checkpointing_lost(t->epochs, &piece);
 }

@@ -116,8 +116,8 @@ static weir_status handle_event(source_state *s, const weir_event *event, weir_e
         return WEIR_OK; /* decoding is per record; nothing to prepare */
     default:
         return error_set(err, WEIR_E_UNSUPPORTED, WEIR_ERR_FATAL,
-                         "%s: the source assigns splits itself (event %u), which needs "
-                         "checkpoints",
+                         "%s: the source assigns splits itself (event %u), which this "
+                         "version cannot follow",
                          t->main->where, event->kind);
     }
 }

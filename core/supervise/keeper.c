@@ -72,6 +72,7 @@ void keeper_start(keeper *k) {
     k->ready = k->told = k->end_at_once = false;
     k->outcome = WORKER_FAILED;
     k->forked_ns = k->heard_ns = now;
+    if (k->first_forked_ns == 0) k->first_forked_ns = now;
     k->ready_ns = 0;
     k->give_up_ns = k->kill_ns = INT64_MAX;
     k->why_killed[0] = '\0';
@@ -122,6 +123,7 @@ void keeper_kill(keeper *k, const char *why) {
 void keeper_forgive(keeper *k, int64_t ns) {
     k->heard_ns = later(k->heard_ns, ns);
     k->forked_ns = later(k->forked_ns, ns);
+    k->first_forked_ns = later(k->first_forked_ns, ns);
 }
 
 /* A worker found hung: its report first, then its end. */
@@ -176,7 +178,7 @@ int64_t keeper_tick(keeper *k, int64_t now) {
     int64_t next = later(k->heard_ns, silence_limit(k));
     bool first_start = !k->ever_ran && k->spec->start_timeout_ns > 0;
     if (first_start) {
-        next = later(k->forked_ns, k->spec->start_timeout_ns);
+        next = later(k->first_forked_ns, k->spec->start_timeout_ns);
         if (now >= next) {
             buf limit;
             buf_init(&limit, 64);
@@ -324,6 +326,10 @@ static void after_failure(keeper *k, int raw_status, int64_t now) {
                       ? "not restarted (restart strategy none)"
                       : "not restarted: restart.attempts are used up";
         if (k->spec->restart.strategy == RESTART_NONE) level = WEIR_LOG_INFO;
+    } else if (!k->ever_ran && k->spec->start_timeout_ns > 0 &&
+               now >= later(k->first_forked_ns, k->spec->start_timeout_ns)) {
+        why_end = "not restarted: it did not come to run within start_timeout";
+        status = STATUS_FAILED;
     }
     if (why_end != NULL) {
         if (why_end[0] != '\0') {

@@ -58,6 +58,7 @@ struct keeper {
     bool ready;    /* this one was */
     bool told;     /* it said how it failed */
     worker_outcome outcome;
+    int64_t first_forked_ns; /* when it was started for the first time; 0 = not yet */
     int64_t forked_ns, ready_ns;
     int64_t heard_ns;   /* its last sign of life */
     int64_t give_up_ns; /* drain: SIGKILL then; INT64_MAX: no drain */

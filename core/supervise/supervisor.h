@@ -21,7 +21,8 @@ typedef struct supervised {
     const char *name;         /* the pipeline's */
     const char *state_folder; /* <state>/<name>: control.sock, crash reports; NULL: neither */
     restart_spec restart;
-    int64_t start_timeout_ns; /* from fork to link_ready while it never ran; 0 = none */
+    int64_t start_timeout_ns; /* from the first fork to the first link_ready, attempts
+                                 included; 0 = none */
     int64_t stop_timeout_ns;  /* grace of a drain */
     /* The worker's whole life, in the forked process; its answer is the exit status. `attempt` is 0
      * for the first start. */

@@ -34,6 +34,8 @@ extern "C" {
 #define WEIR_SCOPE_ITEM 2u      /* given to exactly one instance */
 #define WEIR_SCOPE_BROADCAST 3u /* given to every instance */
 /* 4 is the host's own, for state by key. */
+/* In weir_recover only: what a retained checkpoint lists as prepared and not yet committed. */
+#define WEIR_SCOPE_COMMITTABLE 5u
 typedef struct weir_blob {
     uint32_t struct_size;
     uint32_t scope;         /* WEIR_SCOPE_* */

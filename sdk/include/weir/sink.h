@@ -124,7 +124,8 @@ typedef struct weir_sink_two_phase {
 typedef struct weir_recover {
     uint32_t struct_size;
     uint32_t retained_count;
-    const weir_blob *const *retained; /* what retained checkpoints still reference: never touched */
+    const weir_blob *const *retained; /* state and committables that retained
+                                           checkpoints refer to: never touched */
     int64_t deadline_ns;
     uint64_t found;   /* out */
     uint64_t aborted; /* out */

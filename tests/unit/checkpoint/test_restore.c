@@ -347,7 +347,7 @@ static void commits_writes_recovers(void **state) {
     config.max_parallelism = 128; /* of no account: the state has one */
     restores(
         "sync 7.weir; open out*3; open lake*3; commit out 5a; commit out 6b 6d; "
-        "commit out 7c; commit lake 7e; write 21.weir; recover out upload everybody upload everybody; "
+        "commit out 7c; commit lake 7e; write 21.weir; recover out upload everybody b a c d upload everybody b a c d; "
         "close out; close lake");
     assert_int_equal(out->epoch, 21);
     assert_int_equal(out->parent, 7);
@@ -379,7 +379,7 @@ static void commits_writes_recovers(void **state) {
     assert_int_equal(store_newest(st, true, &newest, err), WEIR_OK);
     config.from = newest;
     restores(
-        "sync 21.weir; open out*3; write 22.weir; recover out upload everybody upload everybody upload everybody; close out");
+        "sync 21.weir; open out*3; write 22.weir; recover out upload everybody upload everybody upload everybody b a c d; close out");
     assert_int_equal(out->parent, 21);
     checkpoint_free(newest);
 }
@@ -494,7 +494,7 @@ static void stops_at_what_does_not_pass(void **state) {
          "checkpoint of the restore: "},
         {"....x", "", 9, false, WEIR_E_IO,
          "sync 7.weir; open out*3; open lake*3; commit out 7a; commit lake 7b; write 9.weir; "
-         "recover out; recover fails; close out; close lake",
+         "recover out a a; recover fails; close out; close lake",
          "restore of node \"out\": recover: no route"},
     };
     for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
@@ -583,7 +583,7 @@ static void another_plugin(void **state) {
     /* Without state it is only a name. */
     nodes[1] = sink_node;
     nodes[2].type = STR("s3");
-    restores("sync 7.weir; open out*3; commit out 7a; write 8.weir; recover out; close out");
+    restores("sync 7.weir; open out*3; commit out 7a; write 8.weir; recover out a a; close out");
     assert_true(str_eq_z(checkpoint_node(out, STR("lake"))->type, "s3"));
 }
 

@@ -63,7 +63,7 @@ static store *open_store(const world *w, weir_error *err) {
     return s;
 }
 
-static uint64_t lost_before; /* by earlier attempts of the run that begins */
+static _Atomic uint64_t lost_before; /* by earlier attempts of the run that begins */
 
 static void on_answer(void *opaque, uint64_t ticket, uint64_t epoch, const weir_error *err) {
     running *r = opaque;
@@ -101,7 +101,7 @@ static void begin(running *r, const world *w, const char *settings, const char *
                              .answer = on_answer,
                              .answer_opaque = r,
                              .durable = &r->durable,
-                             .lost = lost_before};
+                             .lost = &lost_before};
     r->rt = runtime_new(&config, r->err);
     if (r->rt == NULL) fail_msg("runtime_new: %s", error_text(r->err));
 }
@@ -210,9 +210,8 @@ static void test_verdicts(void **state) {
         {"commit: retry_twice", 3, 0}, {"commit: fail_twice", 3, 0}, {"commit: lost", 1, 1}};
     for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
         running r;
-        lost_before = i;
+        atomic_store(&lost_before, i);
         begin(&r, w, "interval: none", "count: 3", cases[i].option, "none");
-        lost_before = 0;
         start(&r);
         assert_int_equal(join(&r), WEIR_OK);
         assert_int_equal(runtime_lost(r.rt), cases[i].lost + i);
@@ -222,6 +221,7 @@ static void test_verdicts(void **state) {
         expect_order(text, ORDER("commit ", "done", "sink close drain"));
         free(text);
     }
+    atomic_store(&lost_before, 0);
 }
 
 static void test_flush_failures(void **state) {

@@ -69,6 +69,9 @@ typedef struct weir_create {
 #define WEIR_CAP_STREAM_FORMAT (1ull << 3) /* records are framed inside a byte stream */
 #define WEIR_CAP_IDEMPOTENT (1ull << 4)    /* sink: a repeated write has no further effect */
 #define WEIR_CAP_NEEDS_TAPE (1ull << 5)    /* transform: apply needs decoded rows */
+/* Transform: apply is called for the records of one key at a time, with weir_apply.key, and may
+ * keep state of that key with weir.host.state/1. Needs an exchange by key in the manifest. */
+#define WEIR_CAP_KEYED (1ull << 32)
 
 /* In and out of `validate`: option rules that plugin.json cannot express. */
 typedef struct weir_validate {
