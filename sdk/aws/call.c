@@ -6,10 +6,11 @@
 #include "errors.h"
 #include "weir/sdk.h"
 
-#define ATTEMPTS_DEFAULT 3u
 #define TIMEOUT_DEFAULT_MS 60000u
 #define CONTENT_TYPE "application/x-amz-json-1.1"
 #define MS 1000000
+/* A clock that is off by more is corrected; services bear about five minutes. */
+#define SKEW_US (240 * 1000000LL)
 
 struct aws_call {
     weir_aws_client *client;
@@ -21,19 +22,27 @@ struct aws_call {
     char invocation[37];
     uint32_t attempt;    /* made so far */
     uint32_t last_cost;  /* what the last retry took out of the bucket */
-    bool refreshed;      /* credentials were read again for this aws_call */
-    int64_t retry_at_ns; /* waiting for it; 0 = under way */
+    bool refreshed;      /* other keys took the place of expired ones */
+    bool skewed;         /* the clock was corrected */
+    int64_t retry_at_ns; /* waiting for it; 0 = not */
+    bool waiting;        /* for keys */
+    int64_t wait_until_ns;
+    uint64_t failures; /* of those who get keys, when the waiting began */
+    uint64_t version;  /* of the keys of the last attempt */
     weir_http_request *request;
 };
 
+static weir_status go(aws_call *k);
 static weir_status send_attempt(aws_call *k);
 static bool attempt_url(const aws_call *k, text *url, weir_str *host, weir_str *path);
 static char *on_alloc(void *opaque, uint64_t size, uint64_t *capacity);
 static void on_response(void *opaque, weir_http_response *http);
 static bool try_again(aws_call *k, weir_aws_response *r);
+static bool follow_clock(weir_aws_client *c, int64_t date_us, bool success);
 static void finish(weir_aws_client *c, aws_call *k, const weir_aws_response *response);
 static void fail_unsent(weir_aws_client *c, aws_call *k, uint32_t kind, weir_status status,
                         const char *message);
+static void fail_keys(weir_aws_client *c, aws_call *k, bool late);
 static void start_due(weir_aws_client *c, int64_t *next_ns);
 static void call_free(aws_call *k);
 static void new_invocation(char out[37]);
@@ -45,7 +54,7 @@ weir_status weir_aws_call(weir_aws_client *c, const weir_aws_call_args *args) {
     if (!k) return WEIR_E_NOMEM;
     k->client = c;
     k->args = *args;
-    if (!k->args.attempts) k->args.attempts = ATTEMPTS_DEFAULT;
+    if (!k->args.attempts) k->args.attempts = c->attempts;
     if (!k->args.timeout_ms) k->args.timeout_ms = TIMEOUT_DEFAULT_MS;
     text_add_str(&k->body, args->body);
     k->target = strdup(args->target);
@@ -58,7 +67,7 @@ weir_status weir_aws_call(weir_aws_client *c, const weir_aws_call_args *args) {
     weir_str body = text_str(&k->body);
     weir_aws_hash(&body, 1, k->hash);
     new_invocation(k->invocation);
-    weir_status status = send_attempt(k);
+    weir_status status = go(k);
     if (status != WEIR_OK) {
         call_free(k);
         return status;
@@ -113,17 +122,40 @@ int64_t weir_aws_backoff_ns(weir_ctx *ctx, uint32_t retry, int64_t base_ns, int6
 
 /* ---- one attempt ---- */
 
+/* Sends the next attempt, or lets the call wait for keys or for its turn. */
+static weir_status go(aws_call *k) {
+    weir_aws_client *c = k->client;
+    int64_t now = weir_mono_ns(c->ctx);
+    uint64_t failures = aws_keys_failures(c);
+    if (!aws_keys_ready(c)) {
+        k->waiting = true;
+        k->failures = failures;
+        k->retry_at_ns = 0;
+        k->wait_until_ns = now + (int64_t)k->args.timeout_ms * MS;
+        if (k->args.deadline_ns && k->args.deadline_ns < k->wait_until_ns)
+            k->wait_until_ns = k->args.deadline_ns;
+        return WEIR_OK;
+    }
+    k->waiting = false;
+    int64_t wait = c->adaptive ? retry_rate_take(&c->rate, now) : 0;
+    if (wait > 0) {
+        k->retry_at_ns = now + wait;
+        return WEIR_OK;
+    }
+    return send_attempt(k);
+}
+
 static weir_status send_attempt(aws_call *k) {
     weir_aws_client *c = k->client;
     text url = {0}, progress = {0};
     weir_str host, path;
     char date[WEIR_AWS_DATE_SIZE];
-    weir_aws_format_date(weir_wall_us(c->ctx) / 1000000, date);
+    weir_aws_format_date(weir_aws_now_us(c) / 1000000, date);
     weir_status status = WEIR_E_NOMEM;
     text_add_f(&progress, "attempt=%u; max=%u", k->attempt + 1, k->args.attempts);
     if (attempt_url(k, &url, &host, &path) && text_z(&progress)) {
         weir_http_header headers[9] = {
-            {str("Content-Type"), str(CONTENT_TYPE)},
+            {str("Content-Type"), str(k->args.content_type ? k->args.content_type : CONTENT_TYPE)},
             {str("X-Amz-Target"), str(k->target)},
             {str("X-Amz-Date"), str(date)},
             {str("amz-sdk-invocation-id"), str(k->invocation)},
@@ -169,6 +201,7 @@ static weir_status send_attempt(aws_call *k) {
     if (status == WEIR_OK) {
         k->attempt++;
         k->retry_at_ns = 0;
+        k->version = c->version;
     }
     text_free(&url);
     text_free(&progress);
@@ -189,16 +222,7 @@ static bool attempt_url(const aws_call *k, text *url, weir_str *host, weir_str *
     text_add_char(url, '/');
     free(account_url);
     if (!text_z(url)) return false;
-    char *start = strstr(url->ptr, "://") + 3;
-    char *slash = strchr(start, '/');
-    host->ptr = start;
-    host->len = (uint64_t)(slash - start);
-    path->ptr = slash;
-    path->len = strlen(slash);
-    /* A default port is not part of the Host header. */
-    const char *port = strncmp(url->ptr, "https", 5) == 0 ? ":443" : ":80";
-    size_t n = strlen(port);
-    if (host->len > n && memcmp(slash - n, port, n) == 0) host->len -= n;
+    aws_url_parts(url->ptr, host, path);
     return true;
 }
 
@@ -215,6 +239,7 @@ static void on_response(void *opaque, weir_http_response *http) {
                            .http_status = weir_http_status(http),
                            .code = str(""),
                            .message = str(""),
+                           .hint = str(""),
                            .body = weir_http_body(http),
                            .request_id = weir_http_header_value(http, "x-amzn-RequestId"),
                            .date_us = aws_http_date_us(weir_http_header_value(http, "Date")),
@@ -226,6 +251,7 @@ static void on_response(void *opaque, weir_http_response *http) {
     if (status == WEIR_OK && r.http_status == 200) {
         r.kind = WEIR_AWS_OK;
         retry_refund(&k->client->bucket, k->last_cost);
+        follow_clock(k->client, r.date_us, true);
     } else if (status == WEIR_OK) {
         aws_error_read(&parts, weir_http_header_value(http, "x-amzn-ErrorType"), r.body);
         r.code = text_str(&parts.code);
@@ -252,6 +278,9 @@ static void on_response(void *opaque, weir_http_response *http) {
                  : status == WEIR_E_AUTH                           ? WEIR_AWS_DENIED
                                                                    : WEIR_AWS_REFUSED;
     }
+    if (r.http_status != 0)
+        retry_rate_answer(&k->client->rate, weir_mono_ns(k->client->ctx),
+                          r.kind == WEIR_AWS_THROTTLED);
     if (!try_again(k, &r)) finish(k->client, k, &r);
     aws_error_parts_free(&parts);
 }
@@ -263,7 +292,13 @@ static bool try_again(aws_call *k, weir_aws_response *r) {
     int64_t now = weir_mono_ns(c->ctx);
     if (r->kind == WEIR_AWS_EXPIRED && !k->refreshed) {
         k->refreshed = true;
-        if (!aws_client_refresh(c)) return false;
+        if (!aws_keys_renew(c, k->version)) return false;
+        k->retry_at_ns = now;
+        return true;
+    }
+    if (r->kind == WEIR_AWS_DENIED && !k->skewed && aws_error_is_clock(r->code) &&
+        follow_clock(c, r->date_us, false)) {
+        k->skewed = true;
         k->retry_at_ns = now;
         return true;
     }
@@ -277,6 +312,20 @@ static bool try_again(aws_call *k, weir_aws_response *r) {
     if (cost == 0) return false;
     k->last_cost = cost;
     k->retry_at_ns = now + delay > 0 ? now + delay : 1;
+    return true;
+}
+
+/* The server's clock against this machine's, corrected; true if that changed the correction. After
+ * a success only a correction that was made is followed: the service has no complaint. */
+static bool follow_clock(weir_aws_client *c, int64_t date_us, bool success) {
+    if (date_us == INT64_MIN || (success && c->skew_us == 0)) return false;
+    int64_t off = date_us - weir_aws_now_us(c);
+    if (off <= SKEW_US && off >= -SKEW_US) return false;
+    c->skew_us += off;
+    weir_log(c->ctx, WEIR_LOG_WARN,
+             "this machine's clock differs from that of %s by %lld seconds; requests are signed "
+             "with the service's time",
+             c->endpoint.url, (long long)(c->skew_us / 1000000));
     return true;
 }
 
@@ -302,25 +351,84 @@ static void fail_unsent(weir_aws_client *c, aws_call *k, uint32_t kind, weir_sta
                            .message = str(message),
                            .body = str(""),
                            .request_id = str(""),
+                           .hint = str(""),
                            .date_us = INT64_MIN,
                            .retry_after_ms = -1};
     finish(c, k, &r);
 }
 
+/* No keys: the call ends with what went wrong. A service in trouble may be asked again by whoever
+ * repeats calls; a refusal stays one. */
+static void fail_keys(weir_aws_client *c, aws_call *k, bool late) {
+    text words = {0}, hint = {0};
+    weir_status status = WEIR_E_TIMEOUT;
+    if (late) {
+        text_add_z(&words, "no AWS keys in time");
+        if (c->fetch) {
+            text_add_z(&words, ": ");
+            text_add_z(&words, aws_fetch_doing(c->fetch));
+        }
+    } else {
+        status = aws_share_problem(c->share, &words, &hint);
+        if (status == WEIR_OK) status = WEIR_E_NOMEM;
+    }
+    weir_aws_response r = {.kind = status == WEIR_E_THROTTLED ? WEIR_AWS_THROTTLED
+                                   : status == WEIR_E_IO || status == WEIR_E_TIMEOUT ||
+                                           status == WEIR_E_NOMEM
+                                       ? WEIR_AWS_TRANSIENT
+                                       : WEIR_AWS_DENIED,
+                           .status = status,
+                           .operation = str(k->target),
+                           .attempts = k->attempt,
+                           .code = str(""),
+                           .message = text_str(&words),
+                           .body = str(""),
+                           .request_id = str(""),
+                           .hint = text_str(&hint),
+                           .date_us = INT64_MIN,
+                           .retry_after_ms = -1};
+    finish(c, k, &r);
+    text_free(&words);
+    text_free(&hint);
+}
+
+/* Begins what is due and fails what can wait no longer. A callback may change the list anywhere:
+ * after each one it is gone through from its beginning. */
 static void start_due(weir_aws_client *c, int64_t *next_ns) {
-    int64_t now = weir_mono_ns(c->ctx);
+    aws_keys_drive(c, next_ns);
     for (aws_call *k = c->first, *next; k; k = next) {
+        int64_t now = weir_mono_ns(c->ctx);
         next = k->next;
-        if (k->request || k->retry_at_ns == 0) continue;
+        if (k->request) continue;
+        if (k->waiting) {
+            if (aws_keys_ready(c)) {
+                k->waiting = false;
+                k->retry_at_ns = now;
+            } else if (aws_keys_failures(c) > k->failures || now >= k->wait_until_ns) {
+                fail_keys(c, k, aws_keys_failures(c) == k->failures);
+                next = c->first;
+                continue;
+            } else {
+                if (k->wait_until_ns < *next_ns) *next_ns = k->wait_until_ns;
+                continue;
+            }
+        }
+        if (k->retry_at_ns == 0) continue;
         if (k->retry_at_ns > now) {
             if (k->retry_at_ns < *next_ns) *next_ns = k->retry_at_ns;
             continue;
         }
-        weir_status status = send_attempt(k);
-        if (status == WEIR_OK) continue;
+        weir_status status = go(k);
+        if (status == WEIR_OK) {
+            int64_t at = k->waiting ? k->wait_until_ns : k->retry_at_ns;
+            if (!k->request && at < *next_ns) *next_ns = at;
+            continue;
+        }
         fail_unsent(c, k, WEIR_AWS_TRANSIENT, status, "out of memory for a retry");
-        next = c->first; /* the callback may have changed the list */
+        next = c->first;
     }
+    /* A call above may have begun to get keys. */
+    aws_keys_drive(c, next_ns);
 }
 
 static void call_free(aws_call *k) {

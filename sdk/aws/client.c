@@ -1,15 +1,23 @@
 #include "client.h"
 
 #include <openssl/crypto.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
 #include "weir/sdk.h"
 
 #define SECRET_MAX 16384u /* a session token may take some kilobytes */
+#define KEY_MAX 128u
+#define ATTEMPTS_DEFAULT 3u
+#define ATTEMPTS_MAX 100u
 #define MS 1000000
 
 static weir_status read_options(weir_aws_client *c, weir_error *error);
+static void read_credentials(weir_ctx *ctx, const char *prefix, aws_options *o, bool *failed);
+static bool key_of(char out[KEY_MAX], const char *prefix, const char *name);
+static void options_free(aws_options *o);
+static void read_retry(weir_aws_client *c, const aws_env *env, const aws_profiles *profiles);
 static bool read_secret(weir_ctx *ctx, const char *key, const char **out);
 static const char *read_text(weir_ctx *ctx, const char *key, bool *failed);
 static weir_status resolve(weir_aws_client *c, const weir_aws_client_args *args, weir_error *error);
@@ -35,14 +43,18 @@ weir_status weir_aws_client_new(weir_ctx *ctx, const weir_aws_client_args *args,
     }
     weir_status status = read_options(c, error);
     if (status == WEIR_OK) status = resolve(c, args, error);
+    aws_plan plan = {0};
+    aws_problem problem = {0};
+    if (status == WEIR_OK && !aws_client_plan(c, &plan, &problem))
+        status = report(ctx, error, &problem);
     if (status == WEIR_OK) status = make_http(c, args, error);
+    if (status == WEIR_OK) status = aws_keys_open(c, &plan, error);
+    aws_problem_free(&problem);
+    aws_plan_free(&plan);
     if (status != WEIR_OK) {
         weir_aws_client_free(c);
         return status;
     }
-    aws_env env = aws_env_process();
-    const char *revised = aws_env_get(&env, "AWS_NEW_RETRIES_2026");
-    retry_init(&c->bucket, !(revised && strcmp(revised, "false") == 0));
     weir_log(ctx, WEIR_LOG_DEBUG, "%s at %s, region %s, credentials from %s", c->service,
              c->endpoint.url, c->region, c->identity.origin);
     *out = c;
@@ -53,17 +65,16 @@ void weir_aws_client_free(weir_aws_client *c) {
     if (!c) return;
     c->closing = true;
     weir_aws_cancel_all(c);
+    aws_keys_close(c);
     weir_http_free(c->http);
     weir_aws_signer_free(c->signer);
-    aws_identity_free(&c->identity);
     aws_endpoint_free(&c->endpoint);
-    wipe(c->options.access_key_id);
-    wipe(c->options.secret_access_key);
-    wipe(c->options.session_token);
     wipe(c->options.region);
     wipe(c->options.endpoint);
-    wipe(c->options.provider);
-    wipe(c->options.profile);
+    options_free(&c->options);
+    wipe(c->fetch_args.proxy);
+    wipe(c->fetch_args.ca_bundle);
+    wipe(c->fetch_args.user_agent);
     free(c->region);
     free(c->service);
     free(c);
@@ -81,23 +92,17 @@ int weir_aws_is_service(const weir_aws_client *c) {
     return !c->endpoint.overridden;
 }
 
-bool aws_client_refresh(weir_aws_client *c) {
+bool aws_client_plan(const weir_aws_client *c, aws_plan *plan, aws_problem *problem) {
     aws_env env = aws_env_process();
     aws_profiles profiles;
-    aws_problem problem = {0};
-    aws_identity fresh;
     aws_profiles_load(&profiles, &env);
-    bool changed = aws_identity_resolve(&fresh, &c->options, &env, &profiles, &problem) &&
-                   strcmp(fresh.access_key_id, c->identity.access_key_id) != 0;
-    if (changed) {
-        aws_identity_free(&c->identity);
-        c->identity = fresh;
-    } else {
-        aws_identity_free(&fresh);
-    }
-    aws_problem_free(&problem);
+    bool ok = aws_plan_make(plan, &c->options, c->region, &env, &profiles, problem);
     aws_profiles_free(&profiles);
-    return changed;
+    return ok;
+}
+
+int64_t weir_aws_now_us(const weir_aws_client *c) {
+    return weir_wall_us(c->ctx) + c->skew_us;
 }
 
 /* ---- making a client ---- */
@@ -107,16 +112,57 @@ static weir_status read_options(weir_aws_client *c, weir_error *error) {
     bool failed = false;
     o->region = read_text(c->ctx, "region", &failed);
     o->endpoint = read_text(c->ctx, "endpoint", &failed);
-    o->provider = read_text(c->ctx, "credentials.provider", &failed);
-    o->profile = read_text(c->ctx, "credentials.profile", &failed);
-    o->access_key_id = read_text(c->ctx, "credentials.access_key_id", &failed);
     o->fips = weir_opt_bool(c->ctx, "fips");
     o->dual_stack = weir_opt_bool(c->ctx, "dual_stack");
-    if (!read_secret(c->ctx, "credentials.secret_access_key", &o->secret_access_key) ||
-        !read_secret(c->ctx, "credentials.session_token", &o->session_token))
-        failed = true;
+    read_credentials(c->ctx, "credentials", o, &failed);
     if (!failed) return WEIR_OK;
     return weir_fail(c->ctx, error, WEIR_E_NOMEM, 0, "out of memory for the AWS options");
+}
+
+/* The map at `prefix` and, below it, the ones whose keys it takes a role with. */
+static void read_credentials(weir_ctx *ctx, const char *prefix, aws_options *o, bool *failed) {
+    static const char *const names[] = {"provider",          "profile",     "role_arn",
+                                        "role_session_name", "external_id", "token_file",
+                                        "sts_endpoint",      "command",     "access_key_id"};
+    const char **const texts[] = {&o->provider,          &o->profile,     &o->role_arn,
+                                  &o->role_session_name, &o->external_id, &o->token_file,
+                                  &o->sts_endpoint,      &o->command,     &o->access_key_id};
+    char key[KEY_MAX];
+    for (size_t i = 0; i < sizeof names / sizeof names[0]; i++)
+        if (key_of(key, prefix, names[i])) *texts[i] = read_text(ctx, key, failed);
+    if (key_of(key, prefix, "secret_access_key") && !read_secret(ctx, key, &o->secret_access_key))
+        *failed = true;
+    if (key_of(key, prefix, "session_token") && !read_secret(ctx, key, &o->session_token))
+        *failed = true;
+    if (key_of(key, prefix, "duration"))
+        o->duration_s = (uint32_t)(weir_opt_i64(ctx, key) / 1000000000);
+
+    char source[KEY_MAX];
+    if (!key_of(source, prefix, "source")) return;
+    bool given = false;
+    for (size_t i = 0; i < sizeof names / sizeof names[0]; i++)
+        given |= key_of(key, source, names[i]) && weir_opt_is_set(ctx, key);
+    if (!given) return;
+    aws_options *inner = calloc(1, sizeof *inner);
+    if (inner) read_credentials(ctx, source, inner, failed);
+    *failed |= !inner;
+    o->source = inner;
+}
+
+static bool key_of(char out[KEY_MAX], const char *prefix, const char *name) {
+    int n = snprintf(out, KEY_MAX, "%s.%s", prefix, name);
+    return n > 0 && n < (int)KEY_MAX;
+}
+
+static void options_free(aws_options *o) {
+    const char *const texts[] = {o->provider,          o->profile,       o->access_key_id,
+                                 o->secret_access_key, o->session_token, o->role_arn,
+                                 o->role_session_name, o->external_id,   o->token_file,
+                                 o->sts_endpoint,      o->command};
+    for (size_t i = 0; i < sizeof texts / sizeof texts[0]; i++) wipe(texts[i]);
+    aws_options *source = (aws_options *)(uintptr_t)o->source;
+    if (source) options_free(source);
+    free(source);
 }
 
 static const char *read_text(weir_ctx *ctx, const char *key, bool *failed) {
@@ -161,15 +207,29 @@ static weir_status resolve(weir_aws_client *c, const weir_aws_client_args *args,
     char *arn_region =
         args->region.len ? strndup(args->region.ptr, (size_t)args->region.len) : NULL;
     c->region = aws_region_resolve(&c->options, arn_region, &env, &profiles, &problem);
-    bool ok = c->region &&
-              aws_endpoint_resolve(&c->endpoint, &c->options, c->service, c->region, &env,
-                                   &profiles, &problem) &&
-              aws_identity_resolve(&c->identity, &c->options, &env, &profiles, &problem);
+    bool ok = c->region && aws_endpoint_resolve(&c->endpoint, &c->options, c->service, c->region,
+                                                &env, &profiles, &problem);
+    read_retry(c, &env, &profiles);
     weir_status status = ok ? WEIR_OK : report(c->ctx, error, &problem);
     free(arn_region);
     aws_problem_free(&problem);
     aws_profiles_free(&profiles);
     return status;
+}
+
+/* As the vendor's own tools take it: from the environment, then from the profile. */
+static void read_retry(weir_aws_client *c, const aws_env *env, const aws_profiles *profiles) {
+    const char *profile = c->options.profile ? c->options.profile : aws_profile_default(env);
+    const char *revised = aws_env_get(env, "AWS_NEW_RETRIES_2026");
+    const char *mode = aws_env_get(env, "AWS_RETRY_MODE");
+    const char *attempts = aws_env_get(env, "AWS_MAX_ATTEMPTS");
+    if (!mode) mode = aws_profile_get(profiles, profile, "retry_mode");
+    if (!attempts) attempts = aws_profile_get(profiles, profile, "max_attempts");
+    retry_init(&c->bucket, !(revised && strcmp(revised, "false") == 0));
+    retry_rate_init(&c->rate);
+    c->adaptive = mode && strcmp(mode, "adaptive") == 0;
+    long n = attempts ? strtol(attempts, NULL, 10) : 0;
+    c->attempts = n > 0 && n <= (long)ATTEMPTS_MAX ? (uint32_t)n : ATTEMPTS_DEFAULT;
 }
 
 static weir_status make_http(weir_aws_client *c, const weir_aws_client_args *args,
@@ -199,10 +259,18 @@ static weir_status make_http(weir_aws_client *c, const weir_aws_client_args *arg
                  "tls_verify is off: anybody on the way can read and change "
                  "what goes to %s",
                  c->endpoint.url);
+    c->fetch_args = (aws_fetch_args){.ctx = ctx,
+                                     .region = c->region,
+                                     .proxy = proxy,
+                                     .ca_bundle = ca,
+                                     .user_agent = agent,
+                                     .connect_timeout_ms = config.connect_timeout_ms,
+                                     .tls_verify_off = config.tls_verify_off};
+    if (!ca && config.ca_bundle) {
+        c->fetch_args.ca_bundle = strdup(config.ca_bundle);
+        failed |= !c->fetch_args.ca_bundle;
+    }
     if (!failed) c->http = weir_http_new(&config);
-    wipe(proxy); /* may hold a password */
-    wipe(ca);
-    wipe(agent);
     if (c->http) return WEIR_OK;
     return weir_fail(ctx, error, WEIR_E_NOMEM, 0, "cannot make an HTTP client");
 }

@@ -1,19 +1,24 @@
+#include "credentials.h"
+
+#include <inttypes.h>
 #include <openssl/crypto.h>
 #include <stdlib.h>
 #include <string.h>
 
-#include "settings.h"
-
-static bool from_options(aws_identity *out, const aws_options *o, aws_problem *problem);
-static bool from_environment(aws_identity *out, const aws_env *env, aws_problem *problem);
-static bool from_profile(aws_identity *out, const char *profile, bool named,
-                         const aws_profiles *profiles, aws_problem *problem);
-static void tell_profile(text *t, const char *profile, const aws_profiles *profiles);
-static bool keep(aws_identity *out, const char *id, const char *secret, const char *token,
-                 const char *origin, const char *name, aws_problem *problem);
-static bool refuse(aws_problem *problem, const char *option, const char *words, const char *hint);
-static char *dup_or_null(const char *z);
-static void wipe(char **z);
+static bool add_provider(aws_plan *plan, const aws_options *o, const char *region,
+                         const aws_env *env, const aws_profiles *profiles, aws_problem *problem,
+                         uint32_t depth);
+static bool add_role(aws_plan *plan, const aws_options *o, const char *region, const aws_env *env,
+                     const aws_profiles *profiles, aws_problem *problem, uint32_t depth);
+static bool add_web_identity(aws_plan *plan, const aws_options *o, bool asked, const char *region,
+                             const aws_env *env, const aws_profiles *profiles,
+                             aws_problem *problem);
+static bool add_auto(aws_plan *plan, const aws_options *o, const char *region, const aws_env *env,
+                     const aws_profiles *profiles, aws_problem *problem);
+static bool add_basic(aws_plan *plan, const aws_options *o, aws_problem *problem);
+static bool is(const char *value, const char *word);
+static weir_str str(const char *z);
+static char *copy(weir_str s, bool *failed);
 
 void aws_problem_free(aws_problem *p) {
     text_free(&p->words);
@@ -21,191 +26,313 @@ void aws_problem_free(aws_problem *p) {
     memset(p, 0, sizeof *p);
 }
 
+/* ---- keys ---- */
+
+bool aws_identity_set(aws_identity *out, weir_str id, weir_str secret, weir_str token,
+                      const char *origin, int64_t expires_us) {
+    bool failed = false;
+    memset(out, 0, sizeof *out);
+    out->access_key_id = copy(id, &failed);
+    out->secret_access_key = copy(secret, &failed);
+    if (token.len > 0) out->session_token = copy(token, &failed);
+    out->origin = copy(str(origin), &failed);
+    out->expires_us = expires_us;
+    if (failed) aws_identity_free(out);
+    return !failed;
+}
+
+bool aws_identity_copy(aws_identity *out, const aws_identity *from) {
+    return aws_identity_set(out, str(from->access_key_id), str(from->secret_access_key),
+                            str(from->session_token), from->origin, from->expires_us);
+}
+
 void aws_identity_free(aws_identity *id) {
-    wipe(&id->access_key_id);
-    wipe(&id->secret_access_key);
-    wipe(&id->session_token);
+    char *const secrets[] = {id->access_key_id, id->secret_access_key, id->session_token};
+    for (size_t i = 0; i < sizeof secrets / sizeof secrets[0]; i++) {
+        if (secrets[i]) OPENSSL_cleanse(secrets[i], strlen(secrets[i]));
+        free(secrets[i]);
+    }
     free(id->origin);
     memset(id, 0, sizeof *id);
 }
 
-/*
- * auto: keys in the options, a profile named in the options, keys in the environment, the profile
- * of AWS_PROFILE or "default". A profile that the manifest names is an explicit choice and is
- * therefore taken before the environment.
- */
-bool aws_identity_resolve(aws_identity *out, const aws_options *o, const aws_env *env,
-                          const aws_profiles *profiles, aws_problem *problem) {
-    memset(out, 0, sizeof *out);
-    const char *provider = o->provider ? o->provider : "auto";
-    const char *profile = o->profile ? o->profile : aws_profile_default(env);
-    bool named = o->profile || strcmp(profile, "default") != 0;
-    bool automatic = strcmp(provider, "auto") == 0;
-    if (strcmp(provider, "basic") == 0) {
-        if (from_options(out, o, problem)) return true;
-        if (problem->status != WEIR_OK) return false;
-        return refuse(problem, "credentials.access_key_id",
-                      "credentials.provider is basic, but credentials.access_key_id and "
-                      "credentials.secret_access_key are not given",
-                      "give both, or choose another credentials.provider");
-    }
-    if (strcmp(provider, "env") == 0) {
-        if (from_environment(out, env, problem)) return true;
-        if (problem->status != WEIR_OK) return false;
-        return refuse(problem, "credentials.provider",
-                      "credentials.provider is env, but AWS_ACCESS_KEY_ID and "
-                      "AWS_SECRET_ACCESS_KEY are not set",
-                      "export both, or choose another credentials.provider");
-    }
-    if (strcmp(provider, "profile") == 0) {
-        if (from_profile(out, profile, true, profiles, problem)) return true;
-        return false;
-    }
-    if (!automatic) {
-        text_add_f(&problem->words, "credentials.provider %.64s is not available in this version",
-                   provider);
-        problem->status = WEIR_E_UNSUPPORTED;
-        problem->option = "credentials.provider";
-        text_add_z(&problem->hint, "use auto, env, profile or basic");
-        return false;
-    }
+/* ---- the plan ---- */
 
-    if (from_options(out, o, problem)) return true;
-    if (problem->status != WEIR_OK) return false;
-    if (o->profile) return from_profile(out, profile, true, profiles, problem);
-    if (from_environment(out, env, problem)) return true;
-    if (problem->status != WEIR_OK) return false;
-    if (from_profile(out, profile, named, profiles, problem)) return true;
-    if (problem->status != WEIR_OK) return false;
-    problem->status = WEIR_E_AUTH;
-    problem->option = "credentials";
-    text_add_z(&problem->words,
-               "no AWS credentials found; tried the options credentials.access_key_id and "
-               "credentials.secret_access_key (not given), the environment variables "
-               "AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY (not set), ");
-    tell_profile(&problem->words, profile, profiles);
-    text_add_z(&problem->hint,
-               "set the two environment variables or put keys into that profile; an "
-               "endpoint that checks nothing takes any");
+bool aws_plan_make(aws_plan *out, const aws_options *o, const char *region, const aws_env *env,
+                   const aws_profiles *profiles, aws_problem *problem) {
+    memset(out, 0, sizeof *out);
+    if (add_provider(out, o, region, env, profiles, problem, 0)) return true;
+    aws_plan_free(out);
     return false;
 }
 
-static bool from_options(aws_identity *out, const aws_options *o, aws_problem *problem) {
+static bool add_provider(aws_plan *plan, const aws_options *o, const char *region,
+                         const aws_env *env, const aws_profiles *profiles, aws_problem *problem,
+                         uint32_t depth) {
+    const char *provider = o->provider ? o->provider : "auto";
+    if (is(provider, "assume_role"))
+        return add_role(plan, o, region, env, profiles, problem, depth);
+    if (o->source)
+        return aws_refuse(problem, "credentials.source",
+                          "credentials.source is given, but the provider is not assume_role",
+                          "source says whose keys take a role; set provider: assume_role");
+    if (is(provider, "auto")) return add_auto(plan, o, region, env, profiles, problem);
+    if (is(provider, "basic")) {
+        if (add_basic(plan, o, problem)) return true;
+        if (problem->status != WEIR_OK) return false;
+        return aws_refuse(problem, "credentials.access_key_id",
+                          "credentials.provider is basic, but credentials.access_key_id and "
+                          "credentials.secret_access_key are not given",
+                          "give both, or choose another credentials.provider");
+    }
+    if (is(provider, "env")) {
+        if (aws_plan_environment(plan, env, problem)) return true;
+        if (problem->status != WEIR_OK) return false;
+        return aws_refuse(problem, "credentials.provider",
+                          "credentials.provider is env, but AWS_ACCESS_KEY_ID and "
+                          "AWS_SECRET_ACCESS_KEY are not set",
+                          "export both, or choose another credentials.provider");
+    }
+    if (is(provider, "profile")) {
+        const char *profile = o->profile ? o->profile : aws_profile_default(env);
+        return aws_plan_profile(plan, o, profile, true, region, env, profiles, problem);
+    }
+    if (is(provider, "web_identity"))
+        return add_web_identity(plan, o, true, region, env, profiles, problem);
+    if (is(provider, "container")) {
+        if (aws_plan_container(plan, env, problem)) return true;
+        if (problem->status != WEIR_OK) return false;
+        return aws_refuse(problem, "credentials.provider",
+                          "credentials.provider is container, but "
+                          "AWS_CONTAINER_CREDENTIALS_RELATIVE_URI and "
+                          "AWS_CONTAINER_CREDENTIALS_FULL_URI are not set",
+                          "ECS and EKS Pod Identity set one of them; is this such a container, and "
+                          "does it have a role?");
+    }
+    if (is(provider, "imds")) {
+        if (aws_plan_imds(plan, env, problem)) return true;
+        if (problem->status != WEIR_OK) return false;
+        return aws_refuse(problem, "credentials.provider",
+                          "credentials.provider is imds, but AWS_EC2_METADATA_DISABLED is true",
+                          "unset it, or choose another credentials.provider");
+    }
+    if (is(provider, "process")) {
+        const char *profile = o->profile ? o->profile : aws_profile_default(env);
+        const char *command =
+            o->command ? o->command : aws_profile_get(profiles, profile, "credential_process");
+        if (command) return aws_plan_process(plan, command, problem);
+        return aws_refuse(problem, "credentials.command",
+                          "credentials.provider is process, but credentials.command is not given "
+                          "and the profile has no credential_process",
+                          "give the command that prints the keys");
+    }
+    text_add_f(&problem->words, "credentials.provider %.64s is not known", provider);
+    return aws_refuse(problem, "credentials.provider", "",
+                      "use auto, basic, env, profile, assume_role, web_identity, container, imds "
+                      "or process");
+}
+
+/* The order is that of docs/adr/0005-credential-chain.md; change both. What is configured counts,
+ * even if it fails later: going on to the next would run a job as somebody else. */
+static bool add_auto(aws_plan *plan, const aws_options *o, const char *region, const aws_env *env,
+                     const aws_profiles *profiles, aws_problem *problem) {
+    const char *profile = o->profile ? o->profile : aws_profile_default(env);
+    if (add_basic(plan, o, problem)) return true;
+    if (problem->status != WEIR_OK) return false;
+    if (o->role_arn || o->token_file || o->command)
+        return aws_refuse(problem, "credentials.provider",
+                          "credentials.role_arn, token_file or command is given without a provider",
+                          "set credentials.provider: assume_role, web_identity or process");
+    if (o->profile) return aws_plan_profile(plan, o, profile, true, region, env, profiles, problem);
+    if (aws_plan_environment(plan, env, problem)) return true;
+    if (problem->status != WEIR_OK) return false;
+    bool named = !is(profile, "default");
+    if (aws_plan_profile(plan, o, profile, named, region, env, profiles, problem)) return true;
+    if (problem->status != WEIR_OK) return false;
+    if (add_web_identity(plan, o, false, region, env, profiles, problem)) return true;
+    if (problem->status != WEIR_OK) return false;
+    if (aws_plan_container(plan, env, problem)) return true;
+    if (problem->status != WEIR_OK) return false;
+
+    text *t = &plan->tried;
+    text_add_z(t, "no AWS credentials found; tried the options credentials.access_key_id and "
+                  "credentials.secret_access_key (not given), the environment variables "
+                  "AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY (not set), ");
+    aws_plan_tell_profile(t, profile, profiles);
+    text_add_z(t, ", AWS_WEB_IDENTITY_TOKEN_FILE and AWS_CONTAINER_CREDENTIALS_RELATIVE_URI or "
+                  "..._FULL_URI (not set), ");
+    if (aws_plan_imds(plan, env, problem)) {
+        text_add_z(t, "and the instance metadata service at ");
+        text_add_z(t, plan->steps[0].url);
+        return t->failed ? aws_no_memory(problem) : true;
+    }
+    if (problem->status != WEIR_OK) return false;
+    text_add_z(t, "and not the instance metadata service (AWS_EC2_METADATA_DISABLED)");
+    text_add_str(&problem->words, text_str(t));
+    return aws_refuse(problem, "credentials", "",
+                      "set the two environment variables or put keys into that profile; an "
+                      "endpoint that checks nothing takes any");
+}
+
+static bool add_basic(aws_plan *plan, const aws_options *o, aws_problem *problem) {
     if (!o->access_key_id && !o->secret_access_key) {
         if (o->session_token)
-            refuse(problem, "credentials.session_token",
-                   "credentials.session_token is given without credentials.access_key_id",
-                   "a token is one of three parts; give all three");
+            aws_refuse(problem, "credentials.session_token",
+                       "credentials.session_token is given without credentials.access_key_id",
+                       "a token is one of three parts; give all three");
         return false;
     }
     if (!o->secret_access_key)
-        return refuse(problem, "credentials.secret_access_key",
-                      "credentials.access_key_id is given without credentials.secret_access_key",
-                      "give both or neither");
+        return aws_refuse(
+            problem, "credentials.secret_access_key",
+            "credentials.access_key_id is given without credentials.secret_access_key",
+            "give both or neither");
     if (!o->access_key_id)
-        return refuse(problem, "credentials.access_key_id",
-                      "credentials.secret_access_key is given without credentials.access_key_id",
-                      "give both or neither");
-    return keep(out, o->access_key_id, o->secret_access_key, o->session_token, "options", NULL,
-                problem);
+        return aws_refuse(
+            problem, "credentials.access_key_id",
+            "credentials.secret_access_key is given without credentials.access_key_id",
+            "give both or neither");
+    aws_step *s = aws_plan_add(plan, STEP_KEYS, problem);
+    if (!s) return false;
+    if (!aws_identity_set(&s->keys, str(o->access_key_id), str(o->secret_access_key),
+                          str(o->session_token), "options", NEVER_US))
+        return aws_no_memory(problem);
+    return aws_plan_origin(plan, "options", "", problem);
 }
 
-static bool from_environment(aws_identity *out, const aws_env *env, aws_problem *problem) {
-    const char *id = aws_env_get(env, "AWS_ACCESS_KEY_ID");
-    const char *secret = aws_env_get(env, "AWS_SECRET_ACCESS_KEY");
-    const char *token = aws_env_get(env, "AWS_SESSION_TOKEN");
-    if (!token) token = aws_env_get(env, "AWS_SECURITY_TOKEN");
-    if (!id && !secret) return false;
-    if (!secret)
-        return refuse(problem, "credentials",
-                      "AWS_ACCESS_KEY_ID is set without AWS_SECRET_ACCESS_KEY",
-                      "set both or neither");
-    if (!id)
-        return refuse(problem, "credentials",
-                      "AWS_SECRET_ACCESS_KEY is set without AWS_ACCESS_KEY_ID",
-                      "set both or neither");
-    return keep(out, id, secret, token, "environment", NULL, problem);
-}
-
-/* `named`: somebody asked for this very profile, so that its absence is an error. */
-static bool from_profile(aws_identity *out, const char *profile, bool named,
-                         const aws_profiles *profiles, aws_problem *problem) {
-    const char *id = aws_profile_get(profiles, profile, "aws_access_key_id");
-    const char *secret = aws_profile_get(profiles, profile, "aws_secret_access_key");
-    const char *token = aws_profile_get(profiles, profile, "aws_session_token");
-    if (id && secret) return keep(out, id, secret, token, "profile", profile, problem);
-    if (id || secret) {
-        problem->status = WEIR_E_AUTH;
-        problem->option = "credentials.profile";
-        text_add_f(&problem->words, "profile \"%.128s\" has %s without %s", profile,
-                   id ? "aws_access_key_id" : "aws_secret_access_key",
-                   id ? "aws_secret_access_key" : "aws_access_key_id");
-        text_add_z(&problem->hint, "a key pair has two halves; add the other one");
-        return false;
+static bool add_role(aws_plan *plan, const aws_options *o, const char *region, const aws_env *env,
+                     const aws_profiles *profiles, aws_problem *problem, uint32_t depth) {
+    if (!o->role_arn)
+        return aws_refuse(problem, "credentials.role_arn",
+                          "credentials.provider is assume_role, but credentials.role_arn is not "
+                          "given",
+                          "give the ARN of the role, arn:aws:iam::ACCOUNT:role/NAME");
+    if (depth + 1 >= PLAN_STEPS_MAX)
+        return aws_refuse(problem, "credentials.source", "credentials.source is nested too deeply",
+                          "take fewer roles one after the other");
+    /* Keys and a profile beside role_arn are those of the source. */
+    aws_options implied = *o;
+    implied.provider = NULL;
+    implied.role_arn = implied.role_session_name = implied.external_id = NULL;
+    implied.token_file = implied.command = NULL;
+    implied.duration_s = 0;
+    aws_options given = implied;
+    if (o->source) {
+        if (o->access_key_id || o->profile)
+            return aws_refuse(problem, "credentials.source",
+                              "credentials.source stands beside keys or a profile of its own",
+                              "put them into source");
+        given = *o->source;
+        if (!given.sts_endpoint) given.sts_endpoint = o->sts_endpoint;
+        given.fips = o->fips;
+        given.dual_stack = o->dual_stack;
     }
-    static const char *const others[] = {"role_arn", "web_identity_token_file",
-                                         "credential_process", "sso_session", "sso_start_url"};
-    for (size_t i = 0; i < sizeof others / sizeof others[0]; i++) {
-        if (!aws_profile_get(profiles, profile, others[i])) continue;
-        problem->status = WEIR_E_UNSUPPORTED;
-        problem->option = "credentials.profile";
-        text_add_f(&problem->words,
-                   "profile \"%.128s\" gets its keys through %s, which this version cannot do",
-                   profile, others[i]);
-        text_add_z(&problem->hint,
-                   "use a profile with aws_access_key_id and aws_secret_access_key");
-        return false;
+    return add_provider(plan, &given, region, env, profiles, problem, depth + 1) &&
+           aws_plan_role(plan, o, o->role_arn, o->role_session_name, o->external_id, o->duration_s,
+                         NULL, region, env, profiles, problem);
+}
+
+/* `asked`: the manifest names this provider. */
+static bool add_web_identity(aws_plan *plan, const aws_options *o, bool asked, const char *region,
+                             const aws_env *env, const aws_profiles *profiles,
+                             aws_problem *problem) {
+    const char *file = o->token_file, *role = o->role_arn, *session = o->role_session_name;
+    if (!file) file = aws_env_get(env, "AWS_WEB_IDENTITY_TOKEN_FILE");
+    if (!file && !asked) return false;
+    if (!role) role = aws_env_get(env, "AWS_ROLE_ARN");
+    if (!session) session = aws_env_get(env, "AWS_ROLE_SESSION_NAME");
+    if (!file)
+        return aws_refuse(problem, "credentials.token_file",
+                          "credentials.provider is web_identity, but neither "
+                          "credentials.token_file nor AWS_WEB_IDENTITY_TOKEN_FILE names the file "
+                          "with the token",
+                          "give the file; in EKS the service account's annotation sets it");
+    if (!role)
+        return aws_refuse(problem, "credentials.role_arn",
+                          "a web identity needs a role, but neither credentials.role_arn nor "
+                          "AWS_ROLE_ARN names one",
+                          "give the ARN of the role that trusts the identity");
+    return aws_plan_role(plan, o, role, session, NULL, o->duration_s, file, region, env, profiles,
+                         problem);
+}
+
+void aws_plan_free(aws_plan *plan) {
+    for (uint32_t i = 0; i < plan->count; i++) {
+        aws_step *s = &plan->steps[i];
+        aws_identity_free(&s->keys);
+        free(s->role_arn);
+        free(s->session_name);
+        free(s->external_id);
+        free(s->url);
+        free(s->token_file);
+        if (s->authorization) OPENSSL_cleanse(s->authorization, strlen(s->authorization));
+        free(s->authorization);
+        if (s->command) OPENSSL_cleanse(s->command, strlen(s->command));
+        free(s->command);
     }
-    if (!named) return false;
-    problem->status = WEIR_E_AUTH;
-    problem->option = "credentials.profile";
-    text_add_z(&problem->words, "no AWS credentials found; tried ");
-    tell_profile(&problem->words, profile, profiles);
-    text_add_z(&problem->hint, "check the profile's name and what it holds");
-    return false;
+    free(plan->origin);
+    text_free(&plan->tried);
+    memset(plan, 0, sizeof *plan);
 }
 
-static void tell_profile(text *t, const char *profile, const aws_profiles *profiles) {
-    text_add_f(t, "profile \"%.128s\" in ", profile);
-    text_add_z(t, profiles->credentials_path ? profiles->credentials_path : "~/.aws/credentials");
-    bool exists = aws_profile_exists(profiles, profile);
-    const char *absent = exists ? "has no keys" : "no such profile";
-    text_add_f(t, " (%s) and ",
-               profiles->credentials_state == AWS_FILE_READ
-                   ? absent
-                   : aws_file_state_text(profiles->credentials_state));
-    text_add_z(t, profiles->config_path ? profiles->config_path : "~/.aws/config");
-    text_add_f(t, " (%s)",
-               profiles->config_state == AWS_FILE_READ
-                   ? absent
-                   : aws_file_state_text(profiles->config_state));
+bool aws_plan_is_keys(const aws_plan *plan) {
+    return plan->count == 1 && plan->steps[0].kind == STEP_KEYS;
 }
 
-static bool keep(aws_identity *out, const char *id, const char *secret, const char *token,
-                 const char *origin, const char *name, aws_problem *problem) {
+void aws_plan_fingerprint(const aws_plan *plan, char out[WEIR_AWS_HASH_SIZE]) {
     text t = {0};
-    text_add_z(&t, origin);
-    if (name) {
-        text_add_z(&t, " \"");
-        text_add_z(&t, name);
-        text_add_z(&t, "\"");
+    for (uint32_t i = 0; i < plan->count; i++) {
+        const aws_step *s = &plan->steps[i];
+        const char *const fields[] = {s->keys.access_key_id,
+                                      s->keys.secret_access_key,
+                                      s->keys.session_token,
+                                      s->role_arn,
+                                      s->session_name,
+                                      s->external_id,
+                                      s->url,
+                                      s->token_file,
+                                      s->authorization,
+                                      s->command};
+        text_add_f(&t, "%d %" PRIu32 "\n", (int)s->kind, s->duration_s);
+        for (size_t k = 0; k < sizeof fields / sizeof fields[0]; k++) {
+            text_add_f(&t, "%zu ", fields[k] ? strlen(fields[k]) : 0);
+            if (fields[k]) text_add_z(&t, fields[k]);
+        }
+    }
+    weir_str all = text_str(&t);
+    weir_aws_hash(&all, 1, out);
+    text_free(&t);
+}
+
+aws_step *aws_plan_add(aws_plan *plan, step_kind kind, aws_problem *problem) {
+    if (plan->count == PLAN_STEPS_MAX) {
+        aws_refuse(problem, "credentials", "more than 8 roles would be taken one after the other",
+                   "take fewer");
+        return NULL;
+    }
+    aws_step *s = &plan->steps[plan->count++];
+    s->kind = kind;
+    return s;
+}
+
+bool aws_plan_origin(aws_plan *plan, const char *what, const char *name, aws_problem *problem) {
+    text t = {0};
+    text_add_z(&t, what);
+    text_add_z(&t, name);
+    if (plan->origin) {
+        text_add_z(&t, " with keys from ");
+        text_add_z(&t, plan->origin);
     }
     const char *z = text_z(&t);
-    out->access_key_id = dup_or_null(id);
-    out->secret_access_key = dup_or_null(secret);
-    out->session_token = dup_or_null(token);
-    out->origin = dup_or_null(z);
+    char *joined = z ? strdup(z) : NULL;
     text_free(&t);
-    if (out->access_key_id && out->secret_access_key && out->origin &&
-        (out->session_token || !token))
-        return true;
-    aws_identity_free(out);
-    problem->status = WEIR_E_NOMEM;
-    text_add_z(&problem->words, "out of memory");
-    return false;
+    if (!joined) return aws_no_memory(problem);
+    free(plan->origin);
+    plan->origin = joined;
+    return true;
 }
 
-static bool refuse(aws_problem *problem, const char *option, const char *words, const char *hint) {
+bool aws_refuse(aws_problem *problem, const char *option, const char *words, const char *hint) {
     problem->status = WEIR_E_AUTH;
     problem->option = option;
     text_add_z(&problem->words, words);
@@ -213,12 +340,28 @@ static bool refuse(aws_problem *problem, const char *option, const char *words, 
     return false;
 }
 
-static char *dup_or_null(const char *z) {
-    return z ? strdup(z) : NULL;
+bool aws_no_memory(aws_problem *problem) {
+    problem->status = WEIR_E_NOMEM;
+    text_clear(&problem->words);
+    text_add_z(&problem->words, "out of memory");
+    return false;
 }
 
-static void wipe(char **z) {
-    if (*z) OPENSSL_cleanse(*z, strlen(*z));
-    free(*z);
-    *z = NULL;
+static bool is(const char *value, const char *word) {
+    return strcmp(value, word) == 0;
+}
+
+static weir_str str(const char *z) {
+    weir_str s = {z ? z : "", z ? strlen(z) : 0};
+    return s;
+}
+
+static char *copy(weir_str s, bool *failed) {
+    char *z = malloc((size_t)s.len + 1);
+    if (z) {
+        memcpy(z, s.ptr, (size_t)s.len);
+        z[s.len] = '\0';
+    }
+    *failed |= !z;
+    return z;
 }

@@ -135,6 +135,19 @@ char *aws_endpoint_of_account(const aws_options *o, const char *service, const c
     return host_url(o, front, service, region);
 }
 
+void aws_url_parts(const char *url, weir_str *host, weir_str *path) {
+    const char *start = strstr(url, "://");
+    start = start ? start + 3 : url;
+    const char *slash = start + strcspn(start, "/");
+    host->ptr = start;
+    host->len = (uint64_t)(slash - start);
+    path->ptr = slash;
+    path->len = strlen(slash);
+    const char *port = strncmp(url, "https", 5) == 0 ? ":443" : ":80";
+    size_t n = strlen(port);
+    if (host->len > n && memcmp(slash - n, port, n) == 0) host->len -= n;
+}
+
 static char *host_url(const aws_options *o, const char *front, const char *service,
                       const char *region) {
     const partition *p = partition_of(region);

@@ -48,6 +48,13 @@ static const char *const identity[] = {"UnrecognizedClientException",
                                        "RequestInTheFuture",
                                        "InvalidAccessKeyId",
                                        NULL};
+static const char *const clock_codes[] = {"RequestTimeTooSkewed",
+                                          "RequestExpired",
+                                          "RequestInTheFuture",
+                                          "InvalidSignatureException",
+                                          "SignatureDoesNotMatch",
+                                          "AuthFailure",
+                                          NULL};
 static const char *const permission[] = {"AccessDenied",
                                          "AccessDeniedException",
                                          "NotAuthorized",
@@ -118,6 +125,10 @@ uint32_t aws_error_kind(uint32_t http_status, weir_str code, weir_status *status
     }
     *status = WEIR_E_INVALID_ARG;
     return WEIR_AWS_REFUSED;
+}
+
+bool aws_error_is_clock(weir_str code) {
+    return in_list(code, clock_codes);
 }
 
 int64_t aws_http_date_us(weir_str value) {

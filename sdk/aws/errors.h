@@ -19,6 +19,9 @@ void aws_error_read(aws_error_parts *out, weir_str type_header, weir_str body);
 /* WEIR_AWS_* of an answer with an error, and the status it is reported as. */
 uint32_t aws_error_kind(uint32_t http_status, weir_str code, weir_status *status);
 
+/* Whether the code is one that a wrong clock brings about, too. */
+bool aws_error_is_clock(weir_str code);
+
 /* "Tue, 15 Nov 1994 08:12:31 GMT" as microseconds since 1970; INT64_MIN if it is none. */
 int64_t aws_http_date_us(weir_str value);
 

@@ -34,6 +34,11 @@ static weir_status fail_with(weir_ctx *ctx, weir_error *error, const weir_aws_cl
     }
     if (r->code.len) weir_fail_detail(ctx, error, WEIR_DETAIL_VENDOR_CODE, r->code);
     if (r->request_id.len) weir_fail_detail(ctx, error, WEIR_DETAIL_REQUEST_ID, r->request_id);
+    if (r->hint.len) {
+        weir_fail_hint(ctx, error, "%.*s", (int)(r->hint.len < 512 ? r->hint.len : 512),
+                       r->hint.ptr);
+        return r->status;
+    }
     const char *dot = memchr(r->operation.ptr, '.', (size_t)r->operation.len);
     int operation_len = dot ? (int)(r->operation.ptr + r->operation.len - dot - 1) : 0;
     switch (r->kind) {

@@ -36,4 +36,22 @@ int64_t retry_delay_ns(const retry_bucket *b, uint32_t retry, bool throttled, in
 /* Uniform in [0, min(max, base * 2^(retry-1))]. */
 int64_t retry_jitter_ns(uint32_t retry, int64_t base_ns, int64_t max_ns, uint64_t random);
 
+/*
+ * The adaptive mode's addition: after the first throttling, calls are sent no faster than the
+ * service was seen to bear, the rate growing by a cubic curve (as TCP's does) until the next one.
+ */
+typedef struct retry_rate {
+    bool on;                                /* throttled at least once */
+    double fill, most, have;                /* tokens a second, at most, at present */
+    double measured;                        /* calls a second, smoothed */
+    double last_most, window_s;             /* of the curve */
+    double filled_s, throttled_s, bucket_s; /* times; bucket: the half second being counted */
+    uint32_t counted;
+} retry_rate;
+void retry_rate_init(retry_rate *r);
+/* Takes a token: 0, or the nanoseconds until there will be one. */
+int64_t retry_rate_take(retry_rate *r, int64_t now_ns);
+/* After each answer. */
+void retry_rate_answer(retry_rate *r, int64_t now_ns, bool throttled);
+
 #endif

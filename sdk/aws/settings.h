@@ -9,12 +9,16 @@
 
 #include "profile.h"
 
-/* As given; NULL or false = not given. */
+/* As given; NULL, false or 0 = not given. */
 typedef struct aws_options {
     const char *region, *endpoint;
+    bool fips, dual_stack;
+    /* The map `credentials`. */
     const char *provider; /* NULL = auto */
     const char *profile, *access_key_id, *secret_access_key, *session_token;
-    bool fips, dual_stack;
+    const char *role_arn, *role_session_name, *external_id, *token_file, *sts_endpoint, *command;
+    uint32_t duration_s;
+    const struct aws_options *source; /* its `credentials` half: whose keys take the role */
 } aws_options;
 
 /* Why something could not be resolved. */
@@ -25,15 +29,6 @@ typedef struct aws_problem {
     text hint;
 } aws_problem;
 void aws_problem_free(aws_problem *p);
-
-/* One consistent set of keys, with where it came from ("environment", "profile \"x\""). */
-typedef struct aws_identity {
-    char *access_key_id, *secret_access_key, *session_token; /* token may be NULL */
-    char *origin;
-} aws_identity;
-bool aws_identity_resolve(aws_identity *out, const aws_options *o, const aws_env *env,
-                          const aws_profiles *profiles, aws_problem *problem);
-void aws_identity_free(aws_identity *id); /* wipes */
 
 /* Where the region comes from: option, the resource's ARN, environment, profile. The result is
  * malloc'ed; NULL with `problem` filled. */
@@ -53,6 +48,10 @@ void aws_endpoint_free(aws_endpoint *e);
  * memory. Only for an endpoint with account_hosts that is not overridden. */
 char *aws_endpoint_of_account(const aws_options *o, const char *service, const char *region,
                               const char *account, const char *plane);
+
+/* What of a URL is signed: the host without a default port, and the path. They point into `url`,
+ * which has a path. */
+void aws_url_parts(const char *url, weir_str *host, weir_str *path);
 
 /* Whether fips or dual_stack hold, from option or environment. */
 void aws_options_complete(aws_options *o, const aws_env *env);

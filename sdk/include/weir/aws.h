@@ -74,7 +74,8 @@ weir_str weir_aws_sign(weir_aws_signer *signer, const weir_aws_keys *keys,
 /* The query of a presigned URL: args->query, the X-Amz-* parameters, X-Amz-Signature. `headers` are
  * those that the user of the URL has to send: at least host, and no x-amz-date. `payload_hash` is
  * UNSIGNED-PAYLOAD for S3, else that of the body. Valid until the next call on the same signer; ptr
- * NULL without memory, if `date` is malformed, or if `expires_s` is not 1 to WEIR_AWS_PRESIGN_MAX_S.
+ * NULL without memory, if `date` is malformed, or if `expires_s` is not 1 to
+ * WEIR_AWS_PRESIGN_MAX_S.
  */
 weir_str weir_aws_presign(weir_aws_signer *signer, const weir_aws_keys *keys,
                           const weir_aws_sign_args *args, uint32_t expires_s);
@@ -135,6 +136,9 @@ void weir_aws_client_free(weir_aws_client *client);
 const char *weir_aws_region(const weir_aws_client *client);
 const char *
 weir_aws_endpoint(const weir_aws_client *client); /* "https://kinesis.eu-west-1.amazonaws.com" */
+/* Microseconds since 1970 as the services see them: this machine's clock, corrected by the Date of
+ * a refusal that blamed it. For presigned URLs. */
+int64_t weir_aws_now_us(const weir_aws_client *client);
 /* 1 if the endpoint is AWS's own, whose published quotas hold; 0 for any override. */
 int weir_aws_is_service(const weir_aws_client *client);
 
@@ -162,6 +166,7 @@ typedef struct weir_aws_response {
     int64_t date_us;          /* the server's clock (seconds), INT64_MIN if it did not say */
     int64_t retry_after_ms;   /* the server's wish; -1 = none */
     weir_http_response *http; /* for weir_http_take_body; NULL if nothing was sent */
+    weir_str hint; /* what to do about keys that cannot be had; weir_aws_fail passes it on */
 } weir_aws_response;
 
 typedef struct weir_aws_call_args {
@@ -181,6 +186,7 @@ typedef struct weir_aws_call_args {
      * to segment_free. See weir_http_args. */
     char *(*alloc)(void *opaque, uint64_t size, uint64_t *capacity);
     void *opaque;
+    const char *content_type; /* static; NULL = application/x-amz-json-1.1 */
 } weir_aws_call_args;
 
 /* Begins a call. WEIR_OK, or WEIR_E_NOMEM, WEIR_E_CANCELLED: then `done` is not called. */

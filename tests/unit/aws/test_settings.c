@@ -10,6 +10,7 @@
 #include <string.h>
 #include <unistd.h>
 
+#include "credentials.h"
 #include "errors.h"
 #include "retry.h"
 #include "settings.h"
@@ -142,20 +143,24 @@ static void credentials(void **state) {
          .status = WEIR_E_AUTH,
          .says = "AWS_ACCESS_KEY_ID"},
         {.options = {.profile = "half"}, .status = WEIR_E_AUTH, .says = "aws_secret_access_key"},
-        {.options = {.profile = "role"}, .status = WEIR_E_UNSUPPORTED, .says = "role_arn"},
         {.options = {.profile = "nonsuch"}, .status = WEIR_E_AUTH, .says = "no such profile"},
-        {.options = {.provider = "imds"}, .status = WEIR_E_UNSUPPORTED, .says = "imds"},
+        {.options = {.provider = "imds"},
+         .env = {{"AWS_EC2_METADATA_DISABLED", "true"}},
+         .status = WEIR_E_AUTH,
+         .says = "AWS_EC2_METADATA_DISABLED"},
     };
     aws_profiles p;
     parse(&p, files_config, files_credentials);
     for (size_t i = 0; i < sizeof cases / sizeof cases[0]; i++) {
         const credential_case *c = &cases[i];
         aws_env env = {get, (void *)(uintptr_t)c->env};
-        aws_identity id;
+        aws_plan plan;
         aws_problem problem = {0};
-        bool ok = aws_identity_resolve(&id, &c->options, &env, &p, &problem);
+        bool ok = aws_plan_make(&plan, &c->options, "eu-west-1", &env, &p, &problem);
         if (c->id) {
             assert_true(ok);
+            assert_true(aws_plan_is_keys(&plan));
+            aws_identity id = plan.steps[0].keys;
             assert_string_equal(id.access_key_id, c->id);
             assert_string_equal(id.secret_access_key, c->secret);
             if (c->token)
@@ -163,6 +168,7 @@ static void credentials(void **state) {
             else
                 assert_null(id.session_token);
             assert_string_equal(id.origin, c->origin);
+            assert_string_equal(plan.origin, c->origin);
         } else {
             assert_false(ok);
             assert_int_equal(problem.status, c->status);
@@ -170,7 +176,7 @@ static void credentials(void **state) {
                 fail_msg("case %zu: \"%s\" does not name %s", i, problem.words.ptr, c->says);
             assert_true(problem.hint.len > 0);
         }
-        aws_identity_free(&id);
+        aws_plan_free(&plan);
         aws_problem_free(&problem);
     }
     aws_profiles_free(&p);
@@ -178,20 +184,30 @@ static void credentials(void **state) {
 
 static void nothing_found_tells_every_place(void **state) {
     (void)state;
-    pair env[] = {{"HOME", "/nonexistent"}, {NULL, NULL}};
-    aws_env e = {get, env};
+    pair env[] = {{"AWS_EC2_METADATA_DISABLED", "TRUE"}, {"HOME", "/nonexistent"}, {NULL, NULL}};
+    aws_env e = {get, env}, with_imds = {get, env + 1};
     aws_profiles p;
     aws_profiles_load(&p, &e);
-    aws_identity id;
+    aws_plan plan;
     aws_problem problem = {0};
     aws_options none = {0};
-    assert_false(aws_identity_resolve(&id, &none, &e, &p, &problem));
+    assert_false(aws_plan_make(&plan, &none, "eu-west-1", &e, &p, &problem));
     const char *words = text_z(&problem.words);
+    assert_non_null(strstr(words, "AWS_WEB_IDENTITY_TOKEN_FILE"));
+    assert_non_null(strstr(words, "AWS_CONTAINER_CREDENTIALS_RELATIVE_URI"));
+    assert_non_null(strstr(words, "AWS_EC2_METADATA_DISABLED"));
     assert_non_null(strstr(words, "credentials.access_key_id"));
     assert_non_null(strstr(words, "AWS_SECRET_ACCESS_KEY"));
     assert_non_null(strstr(words, "/nonexistent/.aws/credentials (no such file)"));
     assert_non_null(strstr(words, "/nonexistent/.aws/config (no such file)"));
     aws_problem_free(&problem);
+
+    /* The instance's service is the last resort; only asking it can tell that it is not there. */
+    assert_true(aws_plan_make(&plan, &none, "eu-west-1", &with_imds, &p, &problem));
+    assert_int_equal(plan.count, 1);
+    assert_int_equal(plan.steps[0].kind, STEP_IMDS);
+    assert_non_null(strstr(text_z(&plan.tried), "/nonexistent/.aws/credentials"));
+    aws_plan_free(&plan);
 
     assert_null(aws_region_resolve(&none, NULL, &e, &p, &problem));
     assert_non_null(strstr(text_z(&problem.words), "AWS_DEFAULT_REGION"));
