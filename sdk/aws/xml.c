@@ -426,17 +426,25 @@ static bool quoted(weir_xml_reader *r, weir_str *out) {
     return true;
 }
 
+/* A name, or prefix:name, in ASCII. */
 static bool name_at(weir_xml_reader *r, weir_str *out) {
-    const char *begin = r->at;
+    const char *begin = r->at, *part = begin;
+    bool prefixed = false;
     for (; r->at < r->end; r->at++) {
         char c = *r->at;
-        bool first = ((c | 32) >= 'a' && (c | 32) <= 'z') || c == '_' || c == ':';
+        bool first = ((c | 32) >= 'a' && (c | 32) <= 'z') || c == '_';
         bool later = (c >= '0' && c <= '9') || c == '-' || c == '.';
-        if (!first && (!later || r->at == begin)) break;
+        if (c == ':' && !prefixed && r->at > begin) {
+            prefixed = true;
+            part = r->at + 1;
+        } else if (!first && (!later || r->at == part)) {
+            break;
+        }
     }
     *out = (weir_str){begin, (uint64_t)(r->at - begin)};
-    /* A byte that is not ASCII may be part of a name to others: it must not end one here. */
-    return out->len > 0 && (r->at == r->end || (uint8_t)*r->at < 0x80);
+    /* A colon, or a byte that is not ASCII, may be part of a name to others: it must not end one
+     * here. */
+    return r->at > part && (r->at == r->end || ((uint8_t)*r->at < 0x80 && *r->at != ':'));
 }
 
 static bool space(weir_xml_reader *r) {

@@ -82,6 +82,10 @@ static void test_refusals(void **state) {
     expect("<1/>", "!0 expected an element's name of ASCII letters");
     expect("<\xc3\xa9/>", "!0 expected an element's name of ASCII letters");
     expect("<a\xc3\xa9/>", "!0 expected an element's name of ASCII letters");
+    static const char *const names[] = {"<:a/>",   "<a:/>",  "<a:b:c/>",
+                                        "<a::b/>", "<a:1/>", "<a:-/>"};
+    for (size_t i = 0; i < sizeof names / sizeof names[0]; i++)
+        expect(names[i], "!0 expected an element's name of ASCII letters");
     expect("< a/>", "!0 expected an element's name of ASCII letters");
     expect("<a></b>", "(a !3 the end tag is not that of the element that is open");
     expect("<x:a></y:a>", "(a !5 the end tag is not that of the element that is open");
