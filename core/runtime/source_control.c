@@ -38,24 +38,31 @@ void source_control_destroy(source_control *c) {
     pthread_mutex_destroy(&c->lock);
 }
 
-/* Waits until no other call into the instance is under way; false if that takes too long. */
-static bool begin_call(source_control *c, int64_t deadline_ns) {
+/* Waits until no other call into the instance is under way, with `open` until it was opened too;
+ * false if that takes too long. */
+static bool await_call(source_control *c, bool open, int64_t deadline_ns) {
     int64_t s = deadline_ns / CLOCK_NS_PER_S;
     const struct timespec until = {.tv_sec = (time_t)s,
                                    .tv_nsec = (long)(deadline_ns % CLOCK_NS_PER_S)};
     pthread_mutex_lock(&c->lock);
     int rc = 0;
-    while (c->busy && rc == 0) rc = pthread_cond_timedwait(&c->free, &c->lock, &until);
-    bool ours = !c->busy;
-    c->busy = true;
+    while ((c->busy || (open && !c->open_tried)) && rc == 0) {
+        rc = pthread_cond_timedwait(&c->free, &c->lock, &until);
+    }
+    bool ours = !c->busy && (!open || c->open_tried);
+    if (ours) c->busy = true;
     pthread_mutex_unlock(&c->lock);
     return ours;
+}
+
+static bool begin_call(source_control *c, int64_t deadline_ns) {
+    return await_call(c, false, deadline_ns);
 }
 
 static void end_call(source_control *c) {
     pthread_mutex_lock(&c->lock);
     c->busy = false;
-    pthread_cond_signal(&c->free);
+    pthread_cond_broadcast(&c->free); /* they wait for different things */
     pthread_mutex_unlock(&c->lock);
 }
 
@@ -65,8 +72,16 @@ weir_status source_control_capture(source_control *c, uint64_t epoch, state_part
     weir_status status = splits_capture(c->splits, epoch, part);
     if (status != WEIR_OK) return error_set(err, status, 0, "cannot capture the splits");
     if (!c->main->bound->has_snapshot) return WEIR_OK;
-    if (!begin_call(c, deadline_ns)) {
+    /* Splits that were restored need what was restored with them, and that is in the instance only
+     * once it is open. */
+    bool restored = context_restored(c->cx, c->node) != NULL;
+    if (!await_call(c, restored, deadline_ns)) {
         return error_set(err, WEIR_E_TIMEOUT, 0, "%s: still listing splits", c->main->where);
+    }
+    if (restored && !c->main->opened) {
+        end_call(c);
+        return error_set(err, WEIR_E_INVALID_STATE, 0, "%s: it could not be opened",
+                         c->main->where);
     }
     status = c->main->opened ? instance_snapshot(c->main, epoch, part, err) : WEIR_OK;
     end_call(c);
@@ -97,7 +112,7 @@ weir_status source_control_position(source_control *c, weir_str position, char *
                                     int64_t deadline_ns) {
     if (!begin_call(c, deadline_ns)) return WEIR_E_TIMEOUT;
     weir_error *err = error_new();
-    /* Open or not: a bounded source's is closed once its splits are known. */
+    /* Open or not: it may not have come to that yet. */
     weir_status status = err == NULL ? WEIR_E_NOMEM : tell_position(c, position, out, size, err);
     error_free(err);
     end_call(c);
@@ -184,6 +199,9 @@ static weir_status control_loop(source_control *c, weir_error *err) {
     weir_open open = {.deadline_ns = start_by};
     begin_call(c, INT64_MAX);
     weir_status status = instance_open(c->main, WEIR_ROLE_CONTROL, &open, err);
+    pthread_mutex_lock(&c->lock);
+    c->open_tried = true;
+    pthread_mutex_unlock(&c->lock);
     end_call(c);
     if (status != WEIR_OK) return status;
     weir_source_splits table;
@@ -254,11 +272,14 @@ void *source_control_run(void *control) {
             context_fail(c->cx, err);
         }
     }
-    begin_call(c, INT64_MAX);
-    instance_close(c->main, WEIR_CLOSE_ABANDON, 0, NULL);
-    end_call(c);
     error_free(err);
     atomic_store(&c->ended, true);
     wake_signal(&c->cx->control);
+    /* Every checkpoint has the instance's private state, that of the end above all: it stays open
+     * until the last one is taken, although it lists no more splits. */
+    while (!atomic_load(&c->cancelled)) wake_wait(&c->wake, INT64_MAX);
+    begin_call(c, INT64_MAX);
+    instance_close(c->main, WEIR_CLOSE_ABANDON, 0, NULL);
+    end_call(c);
     return NULL;
 }

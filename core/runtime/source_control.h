@@ -30,6 +30,7 @@ typedef struct source_control {
     pthread_mutex_t lock;
     pthread_cond_t free;
     bool busy;
+    bool open_tried; /* its open returned, however */
 } source_control;
 
 weir_status source_control_init(source_control *c, context *cx, const node *n, splits *s,

@@ -3,6 +3,7 @@
 import os
 import re
 import signal
+import time
 
 import pytest
 
@@ -421,6 +422,23 @@ def test_a_killed_worker_reads_its_stream_on(weir, stub):
     for shard in range(3):
         of_shard = [x for x in got if int(x[7:]) % 3 == shard]
         assert of_shard == sorted(of_shard)
+
+
+def test_latest_is_one_moment_for_all_runs(weir, stub):
+    """Nothing was read of the shard: only where reading began says where it goes on."""
+    stub.create_stream("s")
+    document = pipeline({"in": source(stub.endpoint, "s", start="latest")},
+                        {"out": {"type": "file", "path": "out/", "input": "in"}},
+                        settings={"checkpoint": CHECKPOINT, "restart": RESTART})
+    running = weir.start("run", weir.manifest(document), env=KEYS)
+    running.wait_status(lambda s: s["state"] == "running", "it runs")
+    assert running.stop().status == OK
+    stub.put("s", b"meanwhile")
+    stub.streams["s"][0].records[-1]["ApproximateArrivalTimestamp"] = time.time()
+    running = weir.start("run", weir.manifest(document), env=KEYS)
+    wait_for(lambda: running.status().get("nodes", [{}])[0].get("records_in") == 1, 20, "it is read")
+    assert running.stop().status == OK
+    assert lines_of(weir.folder / "out") == [b"meanwhile"]
 
 
 # ---- state that does not fit ----

@@ -164,6 +164,16 @@ static uint64_t out(const running *r) {
     return count_get(&runtime_counters(r->rt, pipe_node(&r->p, "out"))->records_out);
 }
 
+/* What the run begins with holds these bytes of a node. */
+static bool has_blob(const running *r, const char *name, const char *bytes) {
+    const state_node *n = checkpoint_node(r->from, str_of(name));
+    assert_non_null(n);
+    for (uint32_t b = 0; b < n->blob_count; b++) {
+        if (str_eq(n->blobs[b].bytes, str_of(bytes))) return true;
+    }
+    return false;
+}
+
 /* ---- the tests ---- */
 
 static void test_bounded_end(void **state) {
@@ -189,6 +199,8 @@ static void test_bounded_end(void **state) {
     assert_non_null(r.from);
     assert_int_equal(r.from->kind, CHECKPOINT_FINAL);
     assert_int_equal(checkpoint_committables(r.from), 0);
+    assert_true(has_blob(&r, "in", "control"));
+    assert_true(has_blob(&r, "in", "kept"));
     start(&r);
     assert_int_equal(join(&r), WEIR_OK);
     assert_int_equal(out(&r), 0);
@@ -198,6 +210,40 @@ static void test_bounded_end(void **state) {
                              "sink blob scope=2 version=3 total 7"));
     assert_int_equal(times(text, "commit "), 0);
     free(text);
+}
+
+/* Restored splits are not stored without what their source keeps of them, which is in its control
+ * instance only once that is open. */
+static void test_a_control_instance_that_opens_late(void **state) {
+    world *w = *state;
+    running r;
+    begin(&r, w, "interval: none", "count: 7", "commit: done", NULL);
+    start(&r);
+    assert_int_equal(join(&r), WEIR_OK);
+    end(&r);
+
+    char go[96], source[160];
+    snprintf(go, sizeof go, "%s/go", w->folder);
+    snprintf(source, sizeof source, "count: 7, opens_with: %s", go);
+    begin(&r, w, "interval: none", source, "commit: done", NULL);
+    start(&r);
+    runtime_savepoint(r.rt, STR("early"), 1);
+    epoch_record history[COORDINATOR_HISTORY];
+    while (runtime_checkpoints(r.rt, history) == 0) {
+        runtime_wait(r.rt, clock_mono_ns(&clock_system) + CLOCK_NS_PER_MS);
+    }
+    FILE *f = fopen(go, "w");
+    assert_non_null(f);
+    fclose(f);
+    assert_int_equal(join(&r), WEIR_OK);
+    checkpoint_free(r.from);
+    r.from = NULL;
+    if (store_load(r.store, STR("early"), &r.from, r.err) != WEIR_OK) {
+        fail_msg("%s", error_text(r.err));
+    }
+    assert_true(has_blob(&r, "in", "control"));
+    end(&r);
+    free(journal(w));
 }
 
 static void test_verdicts(void **state) {
@@ -386,6 +432,8 @@ static void test_state_that_matches_nothing(void **state) {
 int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test_setup_teardown(test_bounded_end, make_world, drop_world),
+        cmocka_unit_test_setup_teardown(test_a_control_instance_that_opens_late, make_world,
+                                        drop_world),
         cmocka_unit_test_setup_teardown(test_verdicts, make_world, drop_world),
         cmocka_unit_test_setup_teardown(test_flush_failures, make_world, drop_world),
         cmocka_unit_test_setup_teardown(test_a_snapshot_that_fails, make_world, drop_world),

@@ -79,6 +79,12 @@ static weir_status source_open(void *opaque, weir_open *args) {
     witness *self = opaque;
     weir_status status = open_journal(self, args);
     if (status != WEIR_OK) return status;
+    weir_str file = weir_opt_str(self->ctx, "opens_with");
+    if (args->role == WEIR_ROLE_CONTROL && file.len > 0) {
+        char path[256];
+        snprintf(path, sizeof path, "%.*s", (int)file.len, file.ptr);
+        while (access(path, F_OK) != 0) usleep(1000);
+    }
     self->count = (uint64_t)weir_opt_i64(self->ctx, "count");
     if (self->count == 0) self->count = UINT64_MAX;
     if (self->role == WEIR_ROLE_TASK) {
@@ -133,9 +139,10 @@ static weir_status source_poll(void *opaque, weir_poll *args) {
 
 static weir_status source_snapshot(void *opaque, weir_snapshot *args) {
     witness *self = opaque;
-    if (self->role == WEIR_ROLE_CONTROL) return WEIR_OK;
-    weir_blob blob = {
-        .struct_size = sizeof blob, .scope = WEIR_SCOPE_BROADCAST, .bytes = weir_str_of("kept")};
+    bool control = self->role == WEIR_ROLE_CONTROL;
+    weir_blob blob = {.struct_size = sizeof blob,
+                      .scope = WEIR_SCOPE_BROADCAST,
+                      .bytes = weir_str_of(control ? "control" : "kept")};
     return weir_api_of(self->ctx)->state.write(args->writer, &blob);
 }
 
