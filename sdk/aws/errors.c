@@ -1,14 +1,10 @@
-#define _GNU_SOURCE /* memmem */
+/* What the code of a failed answer means. Codes and messages are read in error_body.c. */
 #include "errors.h"
 
 #include <string.h>
 #include <time.h>
 
-#include "weir/json.h"
-
 static int digits(const char *p, int count);
-static weir_str bare_code(weir_str s);
-static weir_str xml_element(weir_str body, const char *open, const char *close);
 static bool in_list(weir_str code, const char *const *list);
 static bool ends_with(weir_str code, const char *tail);
 
@@ -63,34 +59,6 @@ static const char *const permission[] = {"AccessDenied",
                                          "KMSOptInRequired",
                                          "UnauthorizedOperation",
                                          NULL};
-
-void aws_error_parts_free(aws_error_parts *p) {
-    text_free(&p->code);
-    text_free(&p->message);
-}
-
-void aws_error_read(aws_error_parts *out, weir_str type_header, weir_str body) {
-    weir_str code = bare_code(type_header);
-    weir_json_doc *doc = NULL;
-    weir_str message = {"", 0};
-    if (body.len > 0 && body.ptr[0] == '<') {
-        if (code.len == 0) code = xml_element(body, "<Code>", "</Code>");
-        message = xml_element(body, "<Message>", "</Message>");
-    } else if (body.len > 0) {
-        doc = weir_json_read(body, 0, NULL);
-        if (doc) {
-            const weir_value *root = weir_json_root(doc);
-            if (code.len == 0) code = bare_code(weir_json_get_str(root, "__type", ""));
-            if (code.len == 0) code = bare_code(weir_json_get_str(root, "code", ""));
-            message = weir_json_get_str(root, "message", "");
-            if (message.len == 0) message = weir_json_get_str(root, "Message", "");
-            if (message.len == 0) message = weir_json_get_str(root, "errorMessage", "");
-        }
-    }
-    text_add_str(&out->code, code);
-    text_add_str(&out->message, message);
-    weir_json_free(doc);
-}
 
 uint32_t aws_error_kind(uint32_t http_status, weir_str code, weir_status *status) {
     if (in_list(code, throttling) || http_status == 429) {
@@ -155,34 +123,6 @@ static int digits(const char *p, int count) {
     int n = 0;
     for (int i = 0; i < count; i++) n = n * 10 + (p[i] - '0');
     return n;
-}
-
-/* "com.amazonaws.kinesis#ResourceNotFoundException:http://..." -> the name in the middle. */
-static weir_str bare_code(weir_str s) {
-    if (!s.ptr) {
-        weir_str none = {"", 0};
-        return none;
-    }
-    const char *colon = memchr(s.ptr, ':', (size_t)s.len);
-    if (colon) s.len = (uint64_t)(colon - s.ptr);
-    for (uint64_t i = s.len; i > 0; i--) {
-        if (s.ptr[i - 1] != '#') continue;
-        s.ptr += i;
-        s.len -= i;
-        break;
-    }
-    return s;
-}
-
-static weir_str xml_element(weir_str body, const char *open, const char *close) {
-    weir_str none = {"", 0};
-    const char *start = memmem(body.ptr, (size_t)body.len, open, strlen(open));
-    if (!start) return none;
-    start += strlen(open);
-    const char *end = memmem(start, (size_t)(body.ptr + body.len - start), close, strlen(close));
-    if (!end) return none;
-    weir_str s = {start, (uint64_t)(end - start)};
-    return s;
 }
 
 static bool in_list(weir_str code, const char *const *list) {

@@ -13,7 +13,8 @@ typedef struct aws_error_parts {
 } aws_error_parts;
 void aws_error_parts_free(aws_error_parts *p);
 
-/* Takes code and message from the header x-amzn-ErrorType and a JSON or XML body. */
+/* Takes code and message from the header x-amzn-ErrorType and a JSON, CBOR or XML body; what is
+ * not found stays empty. */
 void aws_error_read(aws_error_parts *out, weir_str type_header, weir_str body);
 
 /* WEIR_AWS_* of an answer with an error, and the status it is reported as. */

@@ -354,6 +354,34 @@ static void error_answers(void **state) {
         {NULL, "", 429, "", "", WEIR_AWS_THROTTLED, WEIR_E_THROTTLED},
         {NULL, "[1,2]", 403, "", "", WEIR_AWS_DENIED, WEIR_E_PERMISSION},
         {NULL, "{\"__type\":7}", 400, "", "", WEIR_AWS_REFUSED, WEIR_E_INVALID_ARG},
+        /* The header goes before the body; namespace and URL are dropped from both. */
+        {"aws.x#SlowDown:http://x/#y", "{\"__type\":\"a.b#Other\",\"message\":\"m\"}", 503,
+         "SlowDown", "m", WEIR_AWS_THROTTLED, WEIR_E_THROTTLED},
+        {NULL, " {\"code\":\"a#AccessDenied:\",\"errorMessage\":\"m\",\"__type\":\"\"}", 400,
+         "AccessDenied", "m", WEIR_AWS_DENIED, WEIR_E_PERMISSION},
+        {NULL, "{\"message\":null,\"Message\":\"second\",\"errorMessage\":\"third\"}", 400, "",
+         "second", WEIR_AWS_REFUSED, WEIR_E_INVALID_ARG},
+        /* XML: entities, white space in front, prefixes, the first of several; broken later. */
+        {NULL,
+         "  <?xml version=\"1.0\"?>\n<Error><Code>SlowDown</Code><Message>&lt;a&gt; &amp; "
+         "b</Message><Detail><Code>x</Code></Detail></Error>",
+         503, "SlowDown", "<a> & b", WEIR_AWS_THROTTLED, WEIR_E_THROTTLED},
+        {NULL, "<e:Error xmlns:e='u'><e:Code a='b'>NoSuchKey</e:Code><Message/></e:Error>", 404,
+         "NoSuchKey", "", WEIR_AWS_REFUSED, WEIR_E_INVALID_ARG},
+        {NULL, "<Error><Code>SlowDown</Code><Message>cut", 503, "SlowDown", "", WEIR_AWS_THROTTLED,
+         WEIR_E_THROTTLED},
+        {"ThrottlingException", "<Error><Code>Other</Code><Message>m</Message></Error>", 400,
+         "ThrottlingException", "m", WEIR_AWS_THROTTLED, WEIR_E_THROTTLED},
+        {NULL, "<!DOCTYPE html><html><Code>x</Code></html>", 403, "", "", WEIR_AWS_DENIED,
+         WEIR_E_PERMISSION},
+        /* CBOR: a map, the same in parts, cut. */
+        {NULL, "\xa2\x66__type\x6ex#ServiceDown:\x67message\x62no", 500, "ServiceDown", "no",
+         WEIR_AWS_TRANSIENT, WEIR_E_IO},
+        {NULL,
+         "\xd9\xd9\xf7\xbf\x7f\x63__t\x63ype\xff\x7f\x64Slow\x64"
+         "Down\xff\xff",
+         503, "SlowDown", "", WEIR_AWS_THROTTLED, WEIR_E_THROTTLED},
+        {NULL, "\xa2\x66__type\x68SlowDown", 400, "", "", WEIR_AWS_REFUSED, WEIR_E_INVALID_ARG},
     };
     for (size_t i = 0; i < sizeof cases / sizeof cases[0]; i++) {
         aws_error_parts parts = {0};
