@@ -9,6 +9,8 @@
 #define TIMEOUT_DEFAULT_MS 60000u
 #define CONTENT_TYPE "application/x-amz-json-1.1"
 #define MS 1000000
+/* Once would do, but keys that another call brought may have been old when this one took them. */
+#define RENEWALS_MAX 2u
 /* A clock that is off by more is corrected; services bear about five minutes. */
 #define SKEW_US (240 * 1000000LL)
 
@@ -22,13 +24,14 @@ struct aws_call {
     char invocation[37];
     uint32_t attempt;    /* made so far */
     uint32_t last_cost;  /* what the last retry took out of the bucket */
-    bool refreshed;      /* other keys took the place of expired ones */
+    uint32_t renewals;   /* how often other keys took the place of expired ones */
     bool skewed;         /* the clock was corrected */
     int64_t retry_at_ns; /* waiting for it; 0 = not */
     bool waiting;        /* for keys */
     int64_t wait_until_ns;
     uint64_t failures; /* of those who get keys, when the waiting began */
     uint64_t version;  /* of the keys of the last attempt */
+    int64_t skew_us;   /* and the clock's correction */
     weir_http_request *request;
 };
 
@@ -202,6 +205,7 @@ static weir_status send_attempt(aws_call *k) {
         k->attempt++;
         k->retry_at_ns = 0;
         k->version = c->version;
+        k->skew_us = c->skew_us;
     }
     text_free(&url);
     text_free(&progress);
@@ -290,14 +294,15 @@ static bool try_again(aws_call *k, weir_aws_response *r) {
     weir_aws_client *c = k->client;
     if (c->closing) return false;
     int64_t now = weir_mono_ns(c->ctx);
-    if (r->kind == WEIR_AWS_EXPIRED && !k->refreshed) {
-        k->refreshed = true;
+    if (r->kind == WEIR_AWS_EXPIRED && k->renewals < RENEWALS_MAX) {
+        k->renewals++;
         if (!aws_keys_renew(c, k->version)) return false;
         k->retry_at_ns = now;
         return true;
     }
+    /* Of calls that were under way together the first one's refusal corrects the clock for all. */
     if (r->kind == WEIR_AWS_DENIED && !k->skewed && aws_error_is_clock(r->code) &&
-        follow_clock(c, r->date_us, false)) {
+        (k->skew_us != c->skew_us || follow_clock(c, r->date_us, false))) {
         k->skewed = true;
         k->retry_at_ns = now;
         return true;
