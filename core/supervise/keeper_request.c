@@ -32,7 +32,9 @@ void keeper_on_request(void *opaque, uint64_t ticket, weir_str json) {
     const weir_value *root = doc != NULL ? weir_json_root(doc) : NULL;
     weir_str what = root != NULL ? weir_json_get_str(root, "do", "") : STR("");
     bool stop = str_eq_z(what, "stop");
-    bool force = stop && weir_json_get_bool(root, "force", 0);
+    /* With a savepoint the worker refuses it: the pipeline goes on. */
+    bool named = stop && weir_json_get_str(root, "savepoint", "").len > 0;
+    bool force = stop && !named && weir_json_get_bool(root, "force", 0);
     if (what.len == 0) {
         answer_error(k, ticket, "the request does not say what to do: {\\\"do\\\":\\\"status\\\"}");
     } else if (worker_listens(k)) {
@@ -41,7 +43,7 @@ void keeper_on_request(void *opaque, uint64_t ticket, weir_str json) {
         if (force) keeper_drain(k, clock_mono_ns(&clock_system), "a forced stop");
     } else if (str_eq_z(what, "status")) {
         answer_status(k, ticket);
-    } else if (stop && weir_json_get_str(root, "savepoint", "").len > 0) {
+    } else if (named) {
         answer_error(k, ticket,
                      "no worker runs that could take the savepoint: nothing was stopped; stop "
                      "without one, or wait until it runs");

@@ -558,6 +558,26 @@ def test_a_worker_dies_with_its_supervisor(weir):
     assert numbers(weir) == list(range(len(numbers(weir)))) and not hidden(weir)
 
 
+def test_what_is_lost_is_told_and_no_exit_status_0(weir):
+    """A file that a checkpoint counts on is gone; a crash behind that makes it no less lost."""
+    running = weir.start("run", weir.manifest(numbered()))
+    pid = progress(running)["pid"]
+    running.process.kill()
+    running.process.wait()
+    wait_for(lambda: gone(pid), 20 * SLOWNESS, "the worker is gone")
+    assert hidden(weir)  # open, and known to the newest checkpoint
+    for name in hidden(weir):
+        (weir.folder / "out" / name).unlink()
+    running = weir.start("run", weir.manifest(numbered()))
+    first = running.wait_status(lambda s: s.get("lost", 0) > 0, "the loss is in the status")
+    os.kill(first["pid"], signal.SIGKILL)
+    again = progress(running, but=first["pid"])
+    assert again["lost"] >= first["lost"], again  # more if no checkpoint without the piece was there yet
+    result = running.stop()
+    assert result.status == FAILED, result
+    assert "can no longer be committed" in result.stderr and "lost are records of split 0" in result.stderr, result
+
+
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT, signal.SIGHUP], ids=lambda n: n.name)
 def test_a_signal_to_the_whole_group_counts_once(weir, number):
     running = weir.start("run", weir.manifest(numbered()), start_new_session=True)
