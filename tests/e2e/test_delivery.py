@@ -575,7 +575,7 @@ def test_what_is_lost_is_told_and_no_exit_status_0(weir):
     assert again["lost"] >= first["lost"], again  # more if no checkpoint without the piece was there yet
     result = running.stop()
     assert result.status == FAILED, result
-    assert "can no longer be committed" in result.stderr and "lost are records of split 0" in result.stderr, result
+    assert "can no longer be committed" in result.err and "lost are records of split 0" in result.err, result
 
 
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT, signal.SIGHUP], ids=lambda n: n.name)
