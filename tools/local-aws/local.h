@@ -15,7 +15,9 @@
 #ifndef WEIR_LOCAL_LOCAL_H
 #define WEIR_LOCAL_LOCAL_H
 
+#include "base/buf.h"
 #include "server/server.h"
+#include "weir/value.h"
 
 typedef struct local local;
 struct faults;
@@ -30,6 +32,9 @@ typedef struct local_service {
     /* Answers with an error in the protocol's shape: for faults, which know no protocol. */
     void (*fail)(void *state, exchange *x, unsigned status, const char *code, const char *message);
     void (*free)(void *state); /* may be NULL */
+    /* POST /_weir/NAME with an object: settings that the service has no operation for; writes what
+     * holds now as JSON. False: `out` is a text about what was wrong. May be NULL. */
+    bool (*admin)(void *state, const weir_value *in, buf *out);
     void *state;
 } local_service;
 

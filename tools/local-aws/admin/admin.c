@@ -78,6 +78,26 @@ static void show(local *home, exchange *x, bool faults) {
     buf_free(&b);
 }
 
+/* False: the path names no service with settings. */
+static bool to_service(local *home, exchange *x, const weir_value *in) {
+    weir_str path = exchange_request(x)->path;
+    char name[64];
+    size_t n = (size_t)path.len - 7;
+    if (n >= sizeof name) return false;
+    memcpy(name, path.ptr + 7, n);
+    name[n] = 0;
+    const local_service *s = local_service_named(home, name);
+    if (!s || !s->admin) return false;
+    buf b;
+    buf_init(&b, (size_t)1 << 20);
+    if (s->admin(s->state, in, &b))
+        reply(x, 200, &b);
+    else
+        reply_error(x, 400, b.data ? b.data : "out of memory");
+    buf_free(&b);
+    return true;
+}
+
 static void serve(void *state, exchange *x) {
     local *home = state;
     const server_request *r = exchange_request(x);
@@ -87,8 +107,12 @@ static void serve(void *state, exchange *x) {
          clock = str_eq_z(r->path, "/_weir/clock");
     weir_json_fault fault = {0};
     weir_json_doc *doc = post ? weir_json_read(r->body, WEIR_JSON_UNIQUE_KEYS, &fault) : NULL;
-    if (!faults && !stats && !clock) {
-        reply_error(x, 404, "expected /_weir/faults, /_weir/stats or /_weir/clock");
+    if (!faults && !stats && !clock && post && doc && to_service(home, x, weir_json_root(doc))) {
+        ;
+    } else if (!faults && !stats && !clock) {
+        reply_error(
+            x, 404,
+            "expected /_weir/faults, /_weir/stats, /_weir/clock, or POST to a service's settings");
     } else if (post && !doc) {
         reply_error(x, 400, fault.text ? fault.text : "out of memory");
     } else if (post && faults) {

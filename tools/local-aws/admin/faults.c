@@ -49,7 +49,7 @@ typedef struct visit {
     local *home;
     const char *service, *operation;
     rule *rule;
-    bool delayed;
+    char text[128];
     exchange *x;
     server_timer *timer;
     void (*again)(void *opaque, exchange *x);
@@ -394,4 +394,11 @@ int64_t faults_number(const exchange *x, const char *name, int64_t otherwise) {
     if (!v || !v->rule) return otherwise;
     const weir_value *stream = weir_json_get(v->rule->json, "stream");
     return stream ? weir_json_get_i64(stream, name, otherwise) : otherwise;
+}
+
+const char *faults_text(exchange *x, const char *name, const char *otherwise) {
+    visit *v = exchange_note(x);
+    const weir_value *stream = v && v->rule ? weir_json_get(v->rule->json, "stream") : NULL;
+    if (!stream || !weir_json_get(stream, name)) return otherwise;
+    return copy_text(stream, name, v->text, sizeof v->text) ? v->text : otherwise;
 }

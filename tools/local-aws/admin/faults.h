@@ -33,6 +33,8 @@ const char *faults_record(exchange *x, uint32_t index);
 /* The value of a numeric member of this request's rule under "stream" (for what only one service
  * knows: "bad_crc_at", "silent_after", ...), or `otherwise`. */
 int64_t faults_number(const exchange *x, const char *name, int64_t otherwise);
+/* The same for a text of at most 127 bytes, which lives as long as the exchange. */
+const char *faults_text(exchange *x, const char *name, const char *otherwise);
 
 struct stats *stats_new(void);
 void stats_free(struct stats *s);

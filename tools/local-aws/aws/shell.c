@@ -151,6 +151,10 @@ void aws_send(aws_call *call) {
 
 void aws_leave(aws_call *call) {
     put_headers(call);
+    aws_release(call);
+}
+
+void aws_release(aws_call *call) {
     exchange_on_close(call->x, NULL, NULL);
     call_free(call);
 }
@@ -292,7 +296,12 @@ bool aws_json_service(local *home, const aws_service *service, local_service *ou
         mem_free(s);
         return false;
     }
-    *out = (local_service){service->name, claims, serve, fail, shell_free, s};
+    *out = (local_service){.name = service->name,
+                           .claims = claims,
+                           .serve = serve,
+                           .fail = fail,
+                           .free = shell_free,
+                           .state = s};
     return true;
 }
 
