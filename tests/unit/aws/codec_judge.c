@@ -19,8 +19,8 @@
 
 #include "aws/cbor.h"
 #include "aws/eventstream.h"
-#include "json_private.h"
 #include "aws/xml.h"
+#include "json_private.h"
 
 static void print_hex(const char *p, uint64_t len) {
     if (len == 0) printf("-");
