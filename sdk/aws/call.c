@@ -406,13 +406,16 @@ static void start_due(weir_aws_client *c, int64_t *next_ns) {
         next = k->next;
         if (k->request) continue;
         if (k->waiting) {
+            /* First whether somebody failed: to ask for readiness would begin another attempt. */
+            bool failed = aws_keys_failed(c, k->failures);
+            if (failed || now >= k->wait_until_ns) {
+                fail_keys(c, k, !failed);
+                next = c->first;
+                continue;
+            }
             if (aws_keys_ready(c)) {
                 k->waiting = false;
                 k->retry_at_ns = now;
-            } else if (aws_keys_failures(c) > k->failures || now >= k->wait_until_ns) {
-                fail_keys(c, k, aws_keys_failures(c) == k->failures);
-                next = c->first;
-                continue;
             } else {
                 if (k->wait_until_ns < *next_ns) *next_ns = k->wait_until_ns;
                 continue;

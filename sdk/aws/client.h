@@ -47,8 +47,9 @@ weir_status aws_keys_open(weir_aws_client *c, aws_plan *plan, weir_error *error)
 void aws_keys_close(weir_aws_client *c);
 /* True if c->identity can sign now. Begins to get keys if there are none or they end soon. */
 bool aws_keys_ready(weir_aws_client *c);
-/* How often nobody could get keys: a call that waits fails when this grows. */
+/* How often nobody could get keys; and whether a call that waits since then has to fail. */
 uint64_t aws_keys_failures(weir_aws_client *c);
+bool aws_keys_failed(weir_aws_client *c, uint64_t since);
 /* Moves what aws_keys_ready began. `next_ns` is lowered to when to call it again. */
 void aws_keys_drive(weir_aws_client *c, int64_t *next_ns);
 /* A service calls the keys of `version` expired. True if others are there or may be had; false if

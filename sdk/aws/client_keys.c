@@ -33,6 +33,11 @@ uint64_t aws_keys_failures(weir_aws_client *c) {
     return aws_share_look(c->share, &c->member, weir_aws_now_us(c), false).failures;
 }
 
+bool aws_keys_failed(weir_aws_client *c, uint64_t since) {
+    aws_look look = aws_share_look(c->share, &c->member, weir_aws_now_us(c), false);
+    return !look.usable && look.failures > since;
+}
+
 bool aws_keys_ready(weir_aws_client *c) {
     aws_look look = aws_share_look(c->share, &c->member, weir_aws_now_us(c), true);
     if (look.your_turn) {

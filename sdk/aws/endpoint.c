@@ -151,8 +151,15 @@ void aws_url_parts(const char *url, weir_str *host, weir_str *path) {
 static char *host_url(const aws_options *o, const char *front, const char *service,
                       const char *region) {
     const partition *p = partition_of(region);
-    bool fips = o->fips && !(p->plain_fips && !o->dual_stack && !*front);
+    bool s3 = strcmp(service, "s3") == 0; /* has names of its own, and FIPS hosts in GovCloud too */
+    bool fips = o->fips && (s3 || !(p->plain_fips && !o->dual_stack && !*front));
     text t = {0};
+    if (s3 && o->dual_stack) {
+        text_add_f(&t, "https://s3%s.dualstack.%s.%s", fips ? "-fips" : "", region, p->suffix);
+        char *dual = dup_or_null(text_z(&t));
+        text_free(&t);
+        return dual;
+    }
     text_add_f(&t, "https://%s%s%s.%s.%s", front, service, fips ? "-fips" : "", region,
                o->dual_stack ? p->dual_suffix : p->suffix);
     char *url = dup_or_null(text_z(&t));

@@ -279,6 +279,27 @@ static void endpoints(void **state) {
         assert_false(e.overridden);
         aws_endpoint_free(&e);
     }
+    const struct {
+        const char *service, *region;
+        bool fips, dual;
+        const char *want;
+    } others[] = {
+        {"s3", "eu-west-1", false, false, "https://s3.eu-west-1.amazonaws.com"},
+        {"s3", "eu-west-1", false, true, "https://s3.dualstack.eu-west-1.amazonaws.com"},
+        {"s3", "us-gov-west-1", true, false, "https://s3-fips.us-gov-west-1.amazonaws.com"},
+        {"s3", "us-east-1", true, true, "https://s3-fips.dualstack.us-east-1.amazonaws.com"},
+        {"s3", "cn-north-1", false, true, "https://s3.dualstack.cn-north-1.amazonaws.com.cn"},
+        {"sts", "us-gov-east-1", true, false, "https://sts.us-gov-east-1.amazonaws.com"},
+        {"sts", "eusc-de-east-1", false, false, "https://sts.eusc-de-east-1.amazonaws.eu"},
+        {"glue", "mars-north-9", false, false, "https://glue.mars-north-9.amazonaws.com"},
+    };
+    for (size_t i = 0; i < sizeof others / sizeof others[0]; i++) {
+        aws_options o = {.fips = others[i].fips, .dual_stack = others[i].dual};
+        assert_true(aws_endpoint_resolve(&e, &o, others[i].service, others[i].region, &empty, &p,
+                                         &problem));
+        assert_string_equal(e.url, others[i].want);
+        aws_endpoint_free(&e);
+    }
     aws_options iso = {.dual_stack = true};
     assert_false(aws_endpoint_resolve(&e, &iso, "kinesis", "us-iso-east-1", &empty, &p, &problem));
     aws_problem_free(&problem);
