@@ -1,0 +1,71 @@
+"""weir-local as a fixture: started on a port of its own, its clock and its faults at hand."""
+
+import json
+import subprocess
+import urllib.request
+import warnings
+
+import boto3
+from botocore.config import Config
+
+import weir
+
+PROGRAM = weir.PROGRAM.parent / "weir-local"
+
+
+class LocalAws:
+    def __init__(self, folder, *options):
+        self.port_file = folder / "port"
+        self.log = open(folder / "weir-local.log", "wb")
+        self.process = subprocess.Popen(
+            [str(PROGRAM), "--port-file", str(self.port_file), *map(str, options)],
+            stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=self.log)
+        line = self.process.stdout.readline()
+        if not line:
+            raise RuntimeError(f"weir-local ended: {(folder / 'weir-local.log').read_text()}")
+        self.ready = json.loads(line)
+        self.endpoint, self.port = self.ready["endpoint"], self.ready["port"]
+        self.tls_endpoint = self.ready.get("tls_endpoint")
+
+    def __enter__(self):
+        return self
+
+    def __exit__(self, *_):
+        self.stop()
+
+    def stop(self):
+        if self.process.poll() is None:
+            self.process.terminate()
+            try:
+                self.process.wait(10)
+            except subprocess.TimeoutExpired:
+                self.process.kill()
+                self.process.wait()
+        self.process.stdout.close()
+        self.log.close()
+
+    def client(self, service, retries=None, **more):
+        keys = {"aws_access_key_id": "local", "aws_secret_access_key": "local-secret", **more}
+        warnings.filterwarnings("ignore", category=ResourceWarning)
+        return boto3.client(service, endpoint_url=self.endpoint, region_name="us-east-1", **keys,
+                            config=Config(retries=retries or {"max_attempts": 8, "mode": "standard"},
+                                          read_timeout=30, max_pool_connections=16))
+
+    def admin(self, method, what, body=None):
+        data = None if body is None else json.dumps(body).encode()
+        request = urllib.request.Request(f"{self.endpoint}/_weir/{what}", data=data, method=method)
+        return json.load(urllib.request.urlopen(request, timeout=10))
+
+    def now(self):
+        """The services' clock, in seconds."""
+        return self.admin("GET", "clock")["now_ms"] / 1000
+
+    def advance(self, seconds):
+        """The services' clock goes on; what signatures are checked against stays."""
+        return self.admin("POST", "clock", {"advance_ms": int(seconds * 1000)})
+
+    def skew(self, seconds):
+        return self.admin("POST", "clock", {"skew_ms": int(seconds * 1000)})
+
+    def faults(self, rules):
+        return self.admin("POST", "faults", {"rules": rules})
