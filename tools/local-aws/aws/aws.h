@@ -156,7 +156,7 @@ typedef struct aws_identity {
  * request is AWS_AUTH_OK, the identity as far as it can be read. `scope_service` NULL: any. */
 aws_auth aws_authenticate(local *home, const exchange *x, const char *scope_service,
                           aws_identity *out);
-/* Temporary credentials: known to the verifier until `expires_ms` (server_told_ms). All copied;
+/* Temporary credentials: known to the verifier until `expires_ms` (server_now_ms). All copied;
  * false without memory. */
 bool aws_credentials_add(local *home, weir_str access_key, weir_str secret, weir_str token,
                          int64_t expires_ms);

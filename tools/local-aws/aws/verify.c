@@ -546,15 +546,15 @@ static aws_auth bad_scope(const claim *c, const char *scope_service, aws_identit
 }
 
 static aws_auth check(struct credentials *all, const server_request *r, const claim *c,
-                      const char *scope_service, int64_t now_ms, aws_identity *out,
-                      buf *canonical) {
+                      const char *scope_service, int64_t now_ms, int64_t services_ms,
+                      aws_identity *out, buf *canonical) {
     const credential *who = map_get(all->by_key, c->access_key);
     if (!who) return AWS_AUTH_UNKNOWN;
     aws_auth a = bad_scope(c, scope_service, out);
     if (a == AWS_AUTH_OK) a = in_time(c, now_ms, out);
     if (a != AWS_AUTH_OK) return a;
     if (!str_eq(c->token, buf_str(&who->token))) return AWS_AUTH_BAD_TOKEN;
-    if (now_ms >= who->expires_ms) return AWS_AUTH_EXPIRED;
+    if (services_ms >= who->expires_ms) return AWS_AUTH_EXPIRED;
 
     const char *why = "the header list is malformed";
     if (!canonical_request(r, c, canonical, &why)) {
@@ -583,7 +583,7 @@ static aws_auth check(struct credentials *all, const server_request *r, const cl
 }
 
 aws_auth verify_request(struct credentials *c, const server_request *r, const char *scope_service,
-                        int64_t now_ms, aws_identity *out, buf *canonical) {
+                        int64_t now_ms, int64_t services_ms, aws_identity *out, buf *canonical) {
     memset(out, 0, sizeof *out);
     buf hold, own;
     buf_init(&hold, (size_t)1 << 20);
@@ -592,7 +592,8 @@ aws_auth verify_request(struct credentials *c, const server_request *r, const ch
     aws_auth a = read_claim(r, &claimed, &hold);
     if (a == AWS_AUTH_OK) {
         fill(out, r, &claimed);
-        a = check(c, r, &claimed, scope_service, now_ms, out, canonical ? canonical : &own);
+        a = check(c, r, &claimed, scope_service, now_ms, services_ms, out,
+                  canonical ? canonical : &own);
     }
     buf_free(&hold);
     buf_free(&own);
@@ -607,7 +608,8 @@ aws_auth aws_authenticate(local *home, const exchange *x, const char *scope_serv
         return AWS_AUTH_OK;
     }
     return verify_request(local_credentials(home), r, scope_service,
-                          server_told_ms(local_server(home)), out, NULL);
+                          server_told_ms(local_server(home)), server_now_ms(local_server(home)),
+                          out, NULL);
 }
 
 bool aws_credentials_add(local *home, weir_str access_key, weir_str secret, weir_str token,

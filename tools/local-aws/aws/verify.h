@@ -18,10 +18,11 @@ bool credentials_add(struct credentials *c, weir_str access_key, weir_str secret
                      int64_t expires_ms);
 void credentials_remove(struct credentials *c, weir_str access_key);
 
-/* The check itself, apart from any server. `now_ms` is the time the verifier believes in.
+/* The check itself, apart from any server. `now_ms` is the time that dates are
+ * held against (server_told_ms), `services_ms` the one that credentials end by (server_now_ms).
  * `scope_service` NULL: any service. With `canonical` not NULL it gets the canonical request. */
 aws_auth verify_request(struct credentials *c, const server_request *r, const char *scope_service,
-                        int64_t now_ms, aws_identity *out, buf *canonical);
+                        int64_t now_ms, int64_t services_ms, aws_identity *out, buf *canonical);
 /* Only who the request says it is from: for a server that does not check. */
 void verify_read(const server_request *r, aws_identity *out);
 

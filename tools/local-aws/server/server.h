@@ -75,8 +75,9 @@ void server_stop(server *s);
 int64_t server_now_ms(const server *s);
 int64_t server_mono_ms(const server *s);
 void server_advance(server *s, int64_t ms);
-/* What is added to the wall clock that the outside sees: the Date header, and the signature check
- * through server_told_ms. Nothing else is moved by it. */
+/* The wall clock that the outside sees: the Date header, and the time that signatures are checked
+ * against. It is the system's and what server_set_skew adds; server_advance does not move it, since
+ * the clients' clocks do not move either. */
 void server_set_skew(server *s, int64_t ms);
 int64_t server_told_ms(const server *s);
 
