@@ -207,6 +207,8 @@ static void *task_main(void *argument) {
         rt->config.thread_begins(t->main != NULL ? t->main->where : name);
     }
     weir_status status = task_open(t, t->error);
+    /* Said before it counts: once all are counted the pipeline is taken for one that runs. */
+    if (status != WEIR_OK) context_fail(&rt->cx, t->error);
     atomic_fetch_add(&rt->opened, 1);
     wake_signal(&rt->cx.control);
     if (status == WEIR_OK) {
