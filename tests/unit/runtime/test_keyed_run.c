@@ -181,7 +181,8 @@ static void test_counts_go_on(void **state) {
     for (size_t s = 0; s < sizeof steps / sizeof steps[0]; s++) {
         char settings[128], source[64], keyer[32], more[256];
         /* The second number is for a fresh start only. */
-        snprintf(settings, sizeof settings, "checkpoint: {interval: 20ms}, max_parallelism: %d",
+        snprintf(settings, sizeof settings,
+                 "checkpoint: {interval: 20ms, min_pause: 0}, max_parallelism: %d",
                  s == 0 ? 16 : 1024);
         snprintf(source, sizeof source, "splits: 4, rate: 200000, parallelism: %u",
                  steps[s].source);
