@@ -9,6 +9,7 @@
 #define TIMEOUT_DEFAULT_MS 60000u
 #define CONTENT_TYPE "application/x-amz-json-1.1"
 #define MS 1000000
+#define LOOK_NS (1000 * (int64_t)MS) /* between looks at keys that another client gets */
 /* Once would do, but keys that another call brought may have been old when this one took them. */
 #define RENEWALS_MAX 2u
 /* A clock that is off by more is corrected; services bear about five minutes. */
@@ -417,7 +418,10 @@ static void start_due(weir_aws_client *c, int64_t *next_ns) {
                 k->waiting = false;
                 k->retry_at_ns = now;
             } else {
-                if (k->wait_until_ns < *next_ns) *next_ns = k->wait_until_ns;
+                /* Another client's turn may have ended without a word. */
+                int64_t look_ns = now + LOOK_NS;
+                if (k->wait_until_ns < look_ns) look_ns = k->wait_until_ns;
+                if (look_ns < *next_ns) *next_ns = look_ns;
                 continue;
             }
         }
@@ -428,7 +432,7 @@ static void start_due(weir_aws_client *c, int64_t *next_ns) {
         }
         weir_status status = go(k);
         if (status == WEIR_OK) {
-            int64_t at = k->waiting ? k->wait_until_ns : k->retry_at_ns;
+            int64_t at = k->waiting ? now + LOOK_NS : k->retry_at_ns;
             if (!k->request && at < *next_ns) *next_ns = at;
             continue;
         }

@@ -39,7 +39,8 @@ bool aws_keys_failed(weir_aws_client *c, uint64_t since) {
 }
 
 bool aws_keys_ready(weir_aws_client *c) {
-    aws_look look = aws_share_look(c->share, &c->member, weir_aws_now_us(c), true);
+    /* Not while an earlier turn of this client is under way, even if another took it over. */
+    aws_look look = aws_share_look(c->share, &c->member, weir_aws_now_us(c), !c->fetch);
     if (look.your_turn) {
         begin(c);
         look = aws_share_look(c->share, &c->member, weir_aws_now_us(c), false);

@@ -18,6 +18,9 @@
 #define AHEAD_US (900 * SECOND_US)
 /* Keys are not used in their last moments: a request takes time, and clocks differ. */
 #define MARGIN_US (30 * SECOND_US)
+/* A client gets keys only while it is driven. One that stopped in the middle, for want of calls of
+ * its own, must not keep the others from them: after this long the next one begins. */
+#define TURN_US (15 * SECOND_US)
 #define PAUSE_MAX_US (60 * SECOND_US) /* between attempts that failed ahead of need */
 
 struct aws_share {
@@ -25,6 +28,7 @@ struct aws_share {
     char fingerprint[WEIR_AWS_HASH_SIZE];
     aws_member *members;
     aws_member *refresher; /* who gets new keys now; NULL = nobody */
+    int64_t turn_us;       /* since when */
     aws_identity keys;
     uint64_t version;        /* 0 = there never were any */
     int64_t due_us, over_us; /* see above */
@@ -89,8 +93,12 @@ aws_look aws_share_look(aws_share *s, aws_member *member, int64_t now_us, bool w
                      .failures = s->failures};
     bool due = s->version == 0 || now_us >= s->due_us;
     bool may = !look.usable || now_us >= s->not_before_us;
-    if (want && due && may && !s->refresher) {
+    /* Clocks of clients differ by their corrections: a turn from the future is an old one too. */
+    int64_t age = now_us - s->turn_us;
+    bool taken = s->refresher && (s->refresher == member || (age < TURN_US && age > -TURN_US));
+    if (want && due && may && !taken) {
         s->refresher = member;
+        s->turn_us = now_us;
         look.your_turn = true;
     }
     pthread_mutex_unlock(&lock);

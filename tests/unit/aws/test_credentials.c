@@ -272,6 +272,18 @@ static void one_refreshes_the_others_go_on(void **state) {
     aws_share_expire(s, version);
     assert_false(aws_share_look(s, &a, t + 3600 * S, false).usable);
 
+    /* Whoever has the turn and is not heard of again loses it; its keys are welcome even so. */
+    const int64_t u = t + 3600 * S;
+    assert_true(aws_share_look(s, &a, u, true).your_turn);
+    assert_false(aws_share_look(s, &b, u + 14 * S, true).your_turn);
+    assert_false(aws_share_look(s, &a, u + 16 * S, true).your_turn); /* not twice to the same */
+    assert_true(aws_share_look(s, &b, u + 16 * S, true).your_turn);
+    keys = keys_until("three", t + 9000 * S);
+    aws_share_publish(s, &a, &keys, u + 17 * S, 0);
+    assert_true(aws_share_look(s, &b, u + 17 * S, false).usable);
+    aws_share_give_up(s, &b);
+    aws_share_expire(s, version + 1);
+
     /* Whoever leaves in the middle of it leaves the turn to the next. */
     assert_true(aws_share_look(s, &a, t, true).your_turn);
     aws_share_leave(s, &a);
