@@ -125,6 +125,13 @@ def test_a_container_with_a_token_file(weir, keys):
     assert owners(keys) == {"container"}
 
 
+def test_a_container_is_never_asked_through_a_proxy(weir, keys):
+    env = {"AWS_CONTAINER_CREDENTIALS_FULL_URI": f"{keys.endpoint}/container",
+           "http_proxy": "http://127.0.0.1:9", "no_proxy": "localhost"}
+    finish(weir, keys, start(weir, keys, None, env, endpoint=f"http://localhost:{keys.port}"))
+    assert owners(keys) == {"container"}
+
+
 def test_an_instance(weir, keys):
     env = {"AWS_EC2_METADATA_DISABLED": "false", "AWS_EC2_METADATA_SERVICE_ENDPOINT": keys.endpoint}
     finish(weir, keys, start(weir, keys, None, env))
