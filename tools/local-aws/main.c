@@ -181,12 +181,13 @@ static bool announce(const arguments *a, local *home) {
         &b,
         ", \"port\": %u, \"region\": \"%s\", \"account\": \"%s\", \"auth\": \"%s\", \"pid\": %ld}\n",
         port, o->region, o->account, o->verify ? "verify" : "off", (long)getpid());
-    bool ok = buf_ok(&b) && fwrite(b.data, 1, b.len, stdout) == b.len && fflush(stdout) == 0;
-    buf_free(&b);
+    bool ok = buf_ok(&b);
     if (ok && a->port_file && !write_port(a->port_file, port)) {
         fprintf(stderr, "weir-local: cannot write '%s': %s\n", a->port_file, strerror(errno));
         ok = false;
     }
+    ok = ok && fwrite(b.data, 1, b.len, stdout) == b.len && fflush(stdout) == 0;
+    buf_free(&b);
     return ok;
 }
 
