@@ -16,7 +16,8 @@ PROGRAM = weir.PROGRAM.parent / "weir-local"
 class LocalAws:
     def __init__(self, folder, *options):
         self.port_file = folder / "port"
-        self.log = open(folder / "weir-local.log", "wb")
+        self.log_file = folder / "weir-local.log"
+        self.log = open(self.log_file, "wb")
         self.process = subprocess.Popen(
             [str(PROGRAM), "--port-file", str(self.port_file), *map(str, options)],
             stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=self.log)
@@ -30,8 +31,12 @@ class LocalAws:
     def __enter__(self):
         return self
 
-    def __exit__(self, *_):
+    def __exit__(self, kind, *_):
         self.stop()
+        # A sanitizer's report is a failure of the test during which it came.
+        if kind is None and self.process.returncode != 0:
+            raise AssertionError(f"weir-local ended with {self.process.returncode}:\n"
+                                 f"{self.log_file.read_text()[-8000:]}")
 
     def stop(self):
         if self.process.poll() is None:

@@ -664,3 +664,86 @@ def test_unknown_operation(local):
                      aws_access_key_id="local", aws_secret_access_key="local-secret",
                      config=Config(retries=ONCE))
     assert refused(c.describe_account_settings) == "UnknownOperationException"
+
+
+# ---- CBOR ----
+
+def cbor(value):
+    """Enough of RFC 8949 to ask: maps, lists, text, bytes, integers, times as milliseconds."""
+    def head(kind, n):
+        for size, code in ((24, 0), (2**8, 24), (2**16, 25), (2**32, 26)):
+            if n < size:
+                return bytes([kind << 5 | (code or n)]) + (n.to_bytes(1 << (code - 24), "big") if code else b"")
+        return bytes([kind << 5 | 27]) + n.to_bytes(8, "big")
+    if isinstance(value, dict):
+        return head(5, len(value)) + b"".join(cbor(k) + cbor(v) for k, v in value.items())
+    if isinstance(value, list):
+        return head(4, len(value)) + b"".join(map(cbor, value))
+    if isinstance(value, str):
+        return head(3, len(value.encode())) + value.encode()
+    if isinstance(value, bytes):
+        return head(2, len(value)) + value
+    return head(0, value)
+
+
+def from_cbor(data):
+    def item(at):
+        first, at = data[at], at + 1
+        kind, n, open_ended = first >> 5, first & 31, False
+        if kind == 7:
+            return {20: False, 21: True, 22: None}[n], at
+        if n == 31:
+            open_ended = True
+        elif n >= 24:
+            size = 1 << (n - 24)
+            n, at = int.from_bytes(data[at:at + size], "big"), at + size
+        if kind == 0:
+            return n, at
+        if kind in (2, 3):
+            text = data[at:at + n]
+            return (text if kind == 2 else text.decode()), at + n
+        if kind == 6:
+            value, at = item(at)
+            return ("tag", n, value), at
+        found, count = [], 0
+        while (data[at] != 0xff) if open_ended else count < n * (kind - 3):
+            value, at = item(at)
+            found.append(value)
+            count += 1
+        at += open_ended
+        return (found if kind == 4 else dict(zip(found[::2], found[1::2]))), at
+    value, end = item(0)
+    assert end == len(data)
+    return value
+
+
+def ask_cbor(local, operation, body):
+    request = urllib.request.Request(local.endpoint, data=cbor(body), headers={
+        "X-Amz-Target": f"Kinesis_20131202.{operation}", "Content-Type": "application/x-amz-cbor-1.1"})
+    with urllib.request.urlopen(request, timeout=10) as answer:
+        assert answer.headers["Content-Type"] == "application/x-amz-cbor-1.1"
+        text = answer.read()
+        return from_cbor(text) if text else None
+
+
+def test_cbor(tmp_path):
+    with LocalAws(tmp_path, "--stream", "one:1") as local:
+        data = bytes(range(256)) * 3
+        put = ask_cbor(local, "PutRecords", {"StreamName": "one", "Records": [
+            {"Data": data, "PartitionKey": "a \"quoted\" \u65e5"}, {"Data": b"", "PartitionKey": "k"}]})
+        assert put["FailedRecordCount"] == 0
+        at = ask_cbor(local, "GetShardIterator", {"StreamName": "one", "ShardId": "shardId-000000000000",
+                                                  "ShardIteratorType": "TRIM_HORIZON"})["ShardIterator"]
+        answer = ask_cbor(local, "GetRecords", {"ShardIterator": at, "Limit": 10})
+        assert [(r["Data"], r["PartitionKey"]) for r in answer["Records"]] == [
+            (data, "a \"quoted\" \u65e5"), (b"", "k")]
+        assert [r["SequenceNumber"] for r in answer["Records"]] == [
+            r["SequenceNumber"] for r in put["Records"]]
+        kind, tag, ms = answer["Records"][0]["ApproximateArrivalTimestamp"]
+        assert (kind, tag) == ("tag", 1) and abs(ms / 1000 - time.time()) < 60
+        # What came as CBOR is read as JSON, and the other way round.
+        records, _ = read_shard(local.client("kinesis"), "one", "shardId-000000000000")
+        assert records[0]["Data"] == data
+        with pytest.raises(urllib.error.HTTPError) as error:
+            ask_cbor(local, "GetRecords", {"ShardIterator": "none"})
+        assert from_cbor(error.value.read())["__type"] == "InvalidArgumentException"
