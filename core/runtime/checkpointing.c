@@ -268,7 +268,11 @@ void checkpointing_savepoint(checkpointing *c, weir_str name, uint64_t ticket) {
 void checkpointing_stop(checkpointing *c, weir_str name, uint64_t ticket) {
     pthread_mutex_lock(&c->lock);
     free(c->stop_name);
-    c->stop_name = strndup(name.ptr, name.len);
+    c->stop_name = malloc(name.len + 1);
+    if (c->stop_name != NULL) {
+        memcpy(c->stop_name, name.ptr, name.len);
+        c->stop_name[name.len] = '\0';
+    }
     c->stop_ticket = ticket;
     pthread_mutex_unlock(&c->lock);
 }

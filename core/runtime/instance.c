@@ -111,6 +111,7 @@ weir_status instance_open(instance *i, uint32_t role, weir_open *args, weir_erro
     restored_blobs restored;
     if (restored_blobs_fill(i, &restored) != WEIR_OK) {
         free(restored.blobs);
+        free(restored.list);
         return error_set(err, WEIR_E_NOMEM, 0, "out of memory for restored state");
     }
     args->blobs = restored.list;

@@ -5,17 +5,15 @@
 #include "base/log.h"
 #include "base/str.h"
 
-/* A kept checkpoint by its epoch, or the newest below it; NULL if there is none that can be read.
- */
-static checkpoint *kept(store *s, uint64_t epoch, bool below) {
+/* The kept checkpoint of an epoch; NULL if there is none that can be read. */
+static checkpoint *kept(store *s, uint64_t epoch) {
     store_entry *entries = NULL;
     uint32_t count = 0;
     checkpoint *found = NULL;
     weir_error *err = error_new();
     if (s != NULL && store_list(s, false, &entries, &count, err) == WEIR_OK) {
-        for (uint32_t i = 0; i < count && found == NULL; i++) { /* newest first */
-            bool wanted = below ? entries[i].epoch < epoch : entries[i].epoch == epoch;
-            if (!wanted || !entries[i].readable) continue;
+        for (uint32_t i = 0; i < count && found == NULL; i++) {
+            if (entries[i].epoch != epoch || !entries[i].readable) continue;
             if (store_load(s, str_of(entries[i].path), &found, err) != WEIR_OK) found = NULL;
         }
     }
@@ -36,14 +34,6 @@ static void position_out(buf *out, weir_str position) {
     }
 }
 
-static weir_str position_of(const checkpoint *c, weir_str node, weir_str split) {
-    const state_node *n = c != NULL ? checkpoint_node(c, node) : NULL;
-    for (uint32_t i = 0; n != NULL && i < n->split_count; i++) {
-        if (str_eq(n->splits[i].id, split)) return n->splits[i].position;
-    }
-    return (weir_str){"", 0};
-}
-
 void lost_report(store *s, const checkpoint *newest, const lost_piece *piece) {
     log_write(WEIR_LOG_ERROR, NULL,
               "%.*s[%u]: a piece that was prepared in epoch %llu can no longer be committed: its "
@@ -53,23 +43,18 @@ void lost_report(store *s, const checkpoint *newest, const lost_piece *piece) {
               (unsigned long long)piece->records);
     checkpoint *read = NULL;
     const checkpoint *end = newest;
-    if (end == NULL || end->epoch != piece->epoch) end = read = kept(s, piece->epoch, false);
-    checkpoint *begin = kept(s, piece->epoch, true);
+    if (end == NULL || end->epoch != piece->epoch) end = read = kept(s, piece->epoch);
     buf text;
     buf_init(&text, 4096);
+    /* Only the end is sure: a piece may have been open since any earlier epoch. */
     for (uint32_t n = 0; end != NULL && n < end->node_count; n++) {
         const state_node *node = &end->nodes[n];
         for (uint32_t i = 0; i < node->split_count; i++) {
-            weir_str from = position_of(begin, node->name, node->splits[i].id);
-            if (begin != NULL && str_eq(from, node->splits[i].position)) continue;
             buf_reset(&text);
-            buf_append_z(&text, begin != NULL ? "after " : "up to ");
-            if (begin != NULL) {
-                position_out(&text, from);
-                buf_append_z(&text, " up to ");
-            }
             position_out(&text, node->splits[i].position);
-            log_write(WEIR_LOG_ERROR, NULL, "%.*s: lost are records of split %.*s %.*s",
+            log_write(WEIR_LOG_ERROR, NULL,
+                      "%.*s: lost are records of split %.*s from ahead of position %.*s; how many "
+                      "there were the sink says",
                       STR_FMT(node->name), STR_FMT(node->splits[i].id), STR_FMT(buf_str(&text)));
         }
     }
@@ -79,6 +64,5 @@ void lost_report(store *s, const checkpoint *newest, const lost_piece *piece) {
                   (unsigned long long)piece->epoch);
     }
     buf_free(&text);
-    checkpoint_free(begin);
     checkpoint_free(read);
 }

@@ -13,8 +13,8 @@ typedef struct lost_piece {
     uint64_t records; /* that the instance took in that epoch: not what the piece held */
 } lost_piece;
 
-/* Logs the piece, and for each split which positions its epoch covers, as far as the checkpoints
- * that are still kept tell. `newest` may be NULL; so may `s`. [the store's thread] */
+/* Logs the piece, and for each split the position ahead of which its records were, if the
+ * checkpoint of that epoch is still kept. `newest` may be NULL; so may `s`. [the store's thread] */
 void lost_report(store *s, const checkpoint *newest, const lost_piece *piece);
 
 #endif

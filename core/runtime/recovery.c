@@ -3,6 +3,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "base/check.h"
 #include "base/clock.h"
 #include "base/log.h"
 #include "base/os.h"
@@ -206,6 +207,7 @@ static weir_status commit_items(void *self, uint32_t n, const state_committable 
                         .error = err};
     weir_status status = c->two_phase.commit(c->main->self, &args);
     if (status == WEIR_OK) status = await(r, c, args.token, args.deadline_ns, &answer, err);
+    WEIR_ASSERT(status != WEIR_OK || answer != NULL);
     if (status == WEIR_OK && answer->count != count) {
         if (answer->error != NULL) error_copy(err, answer->error);
         status = answer->error != NULL ? error_status(err)

@@ -167,6 +167,8 @@ static void hand_on(keeper *k, uint64_t ticket, weir_str json, bool stop) {
     if (!remember(k, id, ticket, stop)) {
         answer_error(k, ticket, "out of memory");
     } else if (!lines_send(&k->link, str_make(head, (size_t)n), json)) {
+        /* It is ending: a stop has what it asked for and is answered then. */
+        if (stop) return;
         k->asked_count--;
         answer_error(k, ticket, "the worker is not reached: it is ending");
     }

@@ -23,8 +23,9 @@ static char *path_in(file_sink *self, const char *prefix, weir_str name) {
 }
 
 static weir_status no_memory(file_sink *self, weir_error *error) {
-    return weir_fail(self->ctx, error, WEIR_E_NOMEM, WEIR_ERR_RETRYABLE,
-                     "no memory for the state of a file");
+    weir_fail(self->ctx, error, WEIR_E_NOMEM, WEIR_ERR_RETRYABLE,
+              "no memory for the state of a file");
+    return WEIR_E_NOMEM;
 }
 
 /* ---- open ---- */

@@ -294,12 +294,13 @@ static weir_status write_rows(file_sink *self, const weir_write *args, weir_erro
         weir_str path = path_at(column, row);
         const char *wrong =
             path.ptr == NULL ? "the path is null" : path_rule_check(&self->rule, path);
-        target *t;
+        target *t = NULL;
         if (wrong != NULL) {
             for (; row < end; row++) fail_row(self, row, WEIR_E_DATA, wrong);
             continue;
         }
         status = file_sink_lookup(self, path, &t, system_error);
+        if (status == WEIR_OK && t == NULL) status = WEIR_E_INTERNAL; /* it never is */
         if (status != WEIR_OK) {
             *stopped = row;
             return status;
