@@ -205,6 +205,7 @@ void exchange_refer(exchange *x, const void *bytes, size_t len, void (*release)(
 }
 
 static void answer(exchange *x, exchange_state state) {
+    if (x->state == EXCHANGE_ABORTED) return; /* a part of it could not be made */
     if (x->texts.failed) {
         exchange_abort(x);
         return;
@@ -244,6 +245,7 @@ void exchange_begin(exchange *x) {
 }
 
 void exchange_end(exchange *x) {
+    if (x->state == EXCHANGE_ABORTED) return;
     if (x->texts.failed) {
         exchange_abort(x);
         return;
