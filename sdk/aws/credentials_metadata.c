@@ -190,7 +190,7 @@ bool keys_from_json(weir_str body, const char *token_name, bool version, const c
                                .opaque = &room};
     if (!room.bytes) return aws_no_memory(problem);
     const char *wrong = NULL;
-    weir_str id = {"", 0}, secret = id, token = id, expiration = id, code = id, message = id;
+    weir_str id = {"", 0}, secret = id, token = id, expiration, code = id, message = id;
     int64_t expires = NEVER_US;
     if (weir_json_parse(&parser, body) != WEIR_OK || nodes[0].type != WEIR_V_OBJECT) {
         wrong = "the answer is not a JSON object";

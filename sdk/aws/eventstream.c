@@ -133,7 +133,7 @@ static weir_status read_frame(weir_es_reader *r, const char *whole, uint64_t tot
 }
 
 static const char *check_headers(weir_es_frame *frame) {
-    weir_str names[WEIR_ES_HEADER_COUNT_MAX];
+    weir_str names[WEIR_ES_HEADER_COUNT_MAX] = {{NULL, 0}};
     for (uint64_t at = 0; at < frame->headers.len;) {
         if (frame->header_count == WEIR_ES_HEADER_COUNT_MAX)
             return "a frame has more than 256 headers";
@@ -144,7 +144,7 @@ static const char *check_headers(weir_es_frame *frame) {
             (h.type == WEIR_ES_STRING && weir_utf8_span(h.value) < h.value.len))
             return "a header is not valid UTF-8";
         for (uint32_t i = 0; i < frame->header_count; i++)
-            if (names[i].len == h.name.len &&
+            if (names[i].ptr && names[i].len == h.name.len &&
                 memcmp(names[i].ptr, h.name.ptr, (size_t)h.name.len) == 0)
                 return "a frame has two headers of one name";
         names[frame->header_count++] = h.name;
@@ -177,7 +177,7 @@ static const char *read_header(weir_str headers, uint64_t *at, weir_es_header *o
     case WEIR_ES_FALSE:
         break;
     case WEIR_ES_I8:
-        out->number = (int8_t)get_number(p, 1);
+        out->number = (int64_t)(int8_t)(uint8_t)get_number(p, 1); /* NOLINT: the sign counts */
         break;
     case WEIR_ES_I16:
         out->number = (int16_t)get_number(p, 2);

@@ -197,7 +197,7 @@ void kinesis_list_streams(aws_call *call) {
     weir_str name;
     void *value;
     while (all && map_next(k->streams, &cursor, &name, &value)) all[n++] = value;
-    qsort(all, n, sizeof(stream *), by_name);
+    if (all) qsort(all, n, sizeof(stream *), by_name);
     size_t first = 0;
     while (first < n && from.ptr && str_cmp(str_of(all[first]->name), from) <= 0) first++;
     size_t end = n - first > (size_t)limit ? first + (size_t)limit : n;

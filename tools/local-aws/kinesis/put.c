@@ -73,7 +73,7 @@ static bool read_entry(aws_call *call, const stream *s, const weir_value *json, 
     if ((uint64_t)e->size + e->key.len > (uint64_t)s->record_kib * 1024) {
         aws_fail(call, &KINESIS_INVALID,
                  "%s: a record of %llu bytes with its partition key; the stream's limit is %lld",
-                 place(at, index, "data"), (unsigned long long)(e->size + e->key.len),
+                 place(at, index, "data"), (unsigned long long)e->size + e->key.len,
                  (long long)s->record_kib * 1024);
         return false;
     }

@@ -110,6 +110,7 @@ uint16_t server_port(const server *s) {
         struct sockaddr_in v4;
         struct sockaddr_in6 v6;
     } a;
+    memset(&a, 0, sizeof a);
     socklen_t len = sizeof a;
     if (getsockname(s->listener, &a.any, &len) != 0) return 0;
     return ntohs(a.any.sa_family == AF_INET6 ? a.v6.sin6_port : a.v4.sin_port);
