@@ -20,6 +20,44 @@
 
 /* ---- where to begin ---- */
 
+static uint32_t checkpoints_in(store *s, weir_error *err) {
+    store_entry *entries = NULL;
+    uint32_t count = 0;
+    if (s != NULL && store_list(s, false, &entries, &count, err) != WEIR_OK) count = 0;
+    free(entries);
+    return count;
+}
+
+/* Another place without checkpoints, where the one before had some: to begin anew there without a
+ * word would deliver everything again. */
+static weir_status check_moved(const worker_job *job, store *s, const store_config *config,
+                               arena *memory, weir_error *err) {
+    const char *before = NULL;
+    weir_error *why = error_new();
+    /* What cannot be read any more tells nothing; it is written anew. */
+    if (state_read_place(memory, job->state_folder, &before, why) != WEIR_OK) before = NULL;
+    const char *old = before != NULL ? before : job->state_folder;
+    const char *now = config->place != NULL ? config->place : job->state_folder;
+    weir_status status = WEIR_OK;
+    if (strcmp(old, now) != 0 && strcmp(job->from, "latest") == 0 && checkpoints_in(s, why) == 0) {
+        store_config earlier = *config;
+        earlier.place = old;
+        store *there = store_open(&earlier, true, why);
+        if (checkpoints_in(there, why) > 0) {
+            status = error_set(err, WEIR_E_INVALID_STATE, WEIR_ERR_FATAL | WEIR_ERR_CONFIG,
+                               "the checkpoints of this pipeline lie in %s, and there are none in "
+                               "%s",
+                               old, now);
+            error_hint(err,
+                       "settings.checkpoint.store was changed: copy checkpoints and savepoints "
+                       "there, or begin anew with --from none");
+        }
+        store_close(there);
+    }
+    error_free(why);
+    return status;
+}
+
 static store *open_store(const worker_job *job, arena *memory, weir_error *err) {
     const pipeline *p = job->loaded->pipeline;
     const store_config config = {.disk = &disk_system,
@@ -37,7 +75,8 @@ static store *open_store(const worker_job *job, arena *memory, weir_error *err) 
         s = store_open(&config, false, err);
     }
     /* For commands that know the pipeline's name, and not its manifest. */
-    if (s != NULL && state_write_place(job->state_folder, config.place, err) != WEIR_OK) {
+    if (s != NULL && (check_moved(job, s, &config, memory, err) != WEIR_OK ||
+                      state_write_place(job->state_folder, config.place, err) != WEIR_OK)) {
         store_close(s);
         return NULL;
     }

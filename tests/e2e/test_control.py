@@ -238,7 +238,7 @@ def test_savepoints_where_the_manifest_keeps_them(weir):
     assert not (store / "test" / "savepoints" / "s.weir").exists()
 
     # Back at home: the word is gone as well.
-    begin(weir, numbered(sink={"type": "blackhole"}))
+    begin(weir, numbered(sink={"type": "blackhole"}), "--from", "none")
     assert weir.run("stop", "test").status == OK
     assert one(weir.run("status", "test", "--json"))["checkpoint"]["path"].startswith(str(weir.state))
 

@@ -2,6 +2,7 @@
 
 import os
 import re
+import shutil
 import signal
 import time
 
@@ -589,6 +590,18 @@ def test_a_signal_to_the_whole_group_counts_once(weir, number):
 
 
 # ---- what is promised ----
+
+
+def test_another_store_does_not_begin_anew_without_a_word(weir):
+    ran_for_a_while(weir, numbered())
+    moved = numbered(checkpoint={"store": str(weir.folder / "elsewhere")})
+    result = weir.run("run", "--for", "1s", weir.manifest(moved))
+    assert result.status == CONFIG and "--from none" in result.err and "elsewhere" in result.err, result
+    assert numbers(weir) == list(range(len(numbers(weir))))
+    shutil.copytree(weir.state / "test" / "checkpoints", weir.folder / "elsewhere" / "test" / "checkpoints",
+                    dirs_exist_ok=True)
+    ran_for_a_while(weir, moved)
+    assert numbers(weir) == list(range(len(numbers(weir)))) and not hidden(weir)
 
 
 def test_more_than_the_members_can_give_is_refused(weir):
