@@ -7,6 +7,7 @@
 
 #include "base/mem.h"
 #include "base/os.h"
+#include "base/siphash.h"
 #include "base/str.h"
 
 /*
@@ -46,23 +47,6 @@ static void seed_make(void) {
     (void)clock_gettime(CLOCK_REALTIME, &ts);
     seed[0] = (uint64_t)ts.tv_nsec * UINT64_C(0x9e3779b97f4a7c15) ^ (uint64_t)(uintptr_t)&ts;
     seed[1] = (uint64_t)ts.tv_sec;
-}
-
-static inline uint64_t rotate(uint64_t x, unsigned by) {
-    return x << by | x >> (64 - by);
-}
-
-static inline void sip_round(uint64_t v[4]) {
-    v[0] += v[1];
-    v[1] = rotate(v[1], 13) ^ v[0];
-    v[0] = rotate(v[0], 32);
-    v[2] += v[3];
-    v[3] = rotate(v[3], 16) ^ v[2];
-    v[0] += v[3];
-    v[3] = rotate(v[3], 21) ^ v[0];
-    v[2] += v[1];
-    v[1] = rotate(v[1], 17) ^ v[2];
-    v[2] = rotate(v[2], 32);
 }
 
 uint64_t map_hash(weir_str key) {

@@ -30,17 +30,6 @@ static void write_consumer(aws_out *o, const stream *s, const consumer *c, const
     aws_out_close(o);
 }
 
-static bool name_is_valid(weir_str name) {
-    if (name.len < 1 || name.len > 128) return false;
-    for (size_t i = 0; i < name.len; i++) {
-        char c = name.ptr[i];
-        if (!((c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || (c >= '0' && c <= '9') ||
-              c == '_' || c == '.' || c == '-'))
-            return false;
-    }
-    return true;
-}
-
 static consumer *consumer_new(stream *s, weir_str name) {
     consumer *c = mem_zalloc(sizeof *c);
     if (!c) return NULL;
@@ -73,7 +62,7 @@ void kinesis_register_consumer(aws_call *call) {
     weir_str name = aws_in_str(call, "ConsumerName");
     stream *s = kinesis_rate(call) ? stream_of_call_usable(call) : NULL;
     if (!s) return;
-    if (!name_is_valid(name)) {
+    if (!kinesis_name_is_valid(name)) {
         kinesis_invalid(call, name, "consumerName",
                         "Member must satisfy regular expression pattern: [a-zA-Z0-9_.-]+");
         return;

@@ -7,7 +7,7 @@
 
 #include "base/mem.h"
 
-static bool name_is_valid(weir_str name) {
+bool kinesis_name_is_valid(weir_str name) {
     if (name.len < 1 || name.len > 128) return false;
     for (size_t i = 0; i < name.len; i++) {
         char c = name.ptr[i];
@@ -55,7 +55,7 @@ void kinesis_create_stream(aws_call *call) {
     bool on_demand;
     int64_t shards = weir_json_get_i64(call->in, "ShardCount", 0), kib = 1024;
     if (!kinesis_rate(call)) return;
-    if (!name_is_valid(name)) {
+    if (!kinesis_name_is_valid(name)) {
         kinesis_invalid(call, name, "streamName",
                         "Member must satisfy regular expression pattern: [a-zA-Z0-9_.-]{1,128}");
         return;

@@ -262,4 +262,7 @@ void kinesis_describe_consumer(aws_call *call);
 void kinesis_list_consumers(aws_call *call);
 void kinesis_deregister_consumer(aws_call *call);
 
+/* Names of streams and consumers: 1 to 128 of a-z A-Z 0-9 _ . - */
+bool kinesis_name_is_valid(weir_str name);
+
 #endif
