@@ -1,6 +1,8 @@
 #include "local.h"
 
+#include <errno.h>
 #include <stdio.h>
+#include <string.h>
 
 #include "admin/faults.h"
 #include "aws/verify.h"
@@ -9,6 +11,7 @@
 #include "services.h"
 
 #define SERVICES_MAX 32u
+#define STATE_PATH_BYTES 4096u
 
 struct local {
     local_options options;
@@ -36,6 +39,44 @@ static void route(void *opaque, exchange *x) {
     exchange_send(x);
 }
 
+/* DIR/NAME.state; false if that is too long. */
+static bool state_path(const local *home, const local_service *s, char out[STATE_PATH_BYTES]) {
+    int n = snprintf(out, STATE_PATH_BYTES, "%s/%s.state", home->options.dir, s->name);
+    return n > 0 && (size_t)n < STATE_PATH_BYTES;
+}
+
+static bool load_state(local *home, const local_service *s, char *error, size_t error_size) {
+    char path[STATE_PATH_BYTES];
+    if (!home->options.dir || !s->load) return true;
+    keep *k = state_path(home, s, path) ? keep_open(path, s->name) : NULL;
+    if (!k && errno == ENOENT) return true;
+    bool ok = k && s->load(s->own, k);
+    if (k && !keep_close(k)) ok = false;
+    if (!ok)
+        snprintf(
+            error, error_size,
+            "cannot read the state of %s from '%s': %s; move the file away to begin without it",
+            s->name, path, errno == EINVAL || errno == 0 ? "it is damaged" : strerror(errno));
+    return ok;
+}
+
+bool local_save(local *home, char *error, size_t error_size) {
+    for (uint32_t i = 0; home->options.dir && i < home->service_count; i++) {
+        const local_service *s = &home->services[i];
+        char path[STATE_PATH_BYTES];
+        if (!s->save) continue;
+        keep *k = state_path(home, s, path) ? keep_create(path, s->name) : NULL;
+        bool ok = k && s->save(s->own, k);
+        if (k && !keep_close(k)) ok = false;
+        if (!ok) {
+            snprintf(error, error_size, "cannot write the state of %s to '%s': %s", s->name, path,
+                     strerror(errno));
+            return false;
+        }
+    }
+    return true;
+}
+
 static bool add_services(local *home, char *error, size_t error_size) {
     static bool (*const constructors[])(local *, local_service *) = {
 #define SERVICE(name) name##_service,
@@ -44,13 +85,20 @@ static bool add_services(local *home, char *error, size_t error_size) {
 #undef SERVICE
     };
     for (size_t i = 0; i < sizeof constructors / sizeof constructors[0]; i++) {
-        if (!constructors[i](home, &home->services[home->service_count])) {
-            snprintf(error, error_size,
-                     "a service cannot be set up: out of memory, or its options "
-                     "are malformed (NAME:SHARDS, NAME, NAME=BUCKET/PREFIX)");
+        local_service *s = &home->services[home->service_count];
+        if (!constructors[i](home, s)) {
+            snprintf(error, error_size, "out of memory");
             return false;
         }
         home->service_count++;
+        if (!load_state(home, s, error, error_size)) return false;
+        if (s->setup && !s->setup(s->own, &home->options.setup)) {
+            snprintf(error, error_size,
+                     "%s cannot be set up: out of memory, or its options are malformed "
+                     "(NAME:SHARDS, NAME, NAME=BUCKET/PREFIX)",
+                     s->name);
+            return false;
+        }
     }
     return true;
 }
@@ -130,7 +178,7 @@ const local_service *local_service_named(const local *home, const char *name) {
 
 void *local_service_state(local *home, const char *name) {
     const local_service *s = local_service_named(home, name);
-    return s ? s->state : NULL;
+    return s ? s->own : NULL;
 }
 
 /* SplitMix64. */

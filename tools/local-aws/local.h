@@ -16,6 +16,7 @@
 #define WEIR_LOCAL_LOCAL_H
 
 #include "base/buf.h"
+#include "keep.h"
 #include "server/server.h"
 #include "weir/value.h"
 
@@ -23,20 +24,6 @@ typedef struct local local;
 struct faults;
 struct stats;
 struct credentials;
-
-typedef struct local_service {
-    const char *name; /* "kinesis": in the signing scope, in faults and statistics */
-    /* Whether this request is the service's: from method, path, query, headers, scope. */
-    bool (*claims)(void *state, const exchange *x);
-    void (*serve)(void *state, exchange *x);
-    /* Answers with an error in the protocol's shape: for faults, which know no protocol. */
-    void (*fail)(void *state, exchange *x, unsigned status, const char *code, const char *message);
-    void (*free)(void *state); /* may be NULL */
-    /* POST /_weir/NAME with an object: settings that the service has no operation for; writes what
-     * holds now as JSON. False: `out` is a text about what was wrong. May be NULL. */
-    bool (*admin)(void *state, const weir_value *in, buf *out);
-    void *state;
-} local_service;
 
 /* NAME:SHARDS, NAME, NAME=BUCKET/PREFIX of the command line, each for the service it is about. */
 typedef struct local_setup {
@@ -48,6 +35,32 @@ typedef struct local_setup {
     uint32_t delivery_stream_count;
 } local_setup;
 
+typedef struct local_service {
+    const char *name; /* "kinesis": in the signing scope, in faults and statistics */
+    /* Whether this request is the service's: from method, path, query, headers, scope. */
+    bool (*claims)(void *state, const exchange *x);
+    void (*serve)(void *state, exchange *x);
+    /* Answers with an error in the protocol's shape: for faults, which know no protocol. */
+    void (*fail)(void *state, exchange *x, unsigned status, const char *code, const char *message);
+    void (*free)(void *state); /* may be NULL */
+    void *state;
+
+    /* What follows is given `own`: the service's own state, which is `state` unless a shell such as
+     * that of aws/aws.h stands between. Each may be NULL. */
+    void *own;
+    /* The command line's streams and buckets; behind load, so some may be there already. False:
+     * malformed, or no memory. */
+    bool (*setup)(void *own, const local_setup *setup);
+    /* POST /_weir/NAME with an object: settings that the service has no operation for; writes what
+     * holds now as JSON. False: `out` is a text about what was wrong. */
+    bool (*admin)(void *own, const weir_value *in, buf *out);
+    /* What of the state outlives the process, for --dir: written to and read from a file of the
+     * service's own with keep.h. Both false if the file failed or says what cannot be; load then
+     * leaves the reason to the caller and the state as it likes, since the program ends. */
+    bool (*save)(void *own, keep *out);
+    bool (*load)(void *own, keep *in);
+} local_service;
+
 typedef struct local_options {
     server_options server;  /* handler and opaque are not used */
     bool verify;            /* signatures; the default of the program */
@@ -55,7 +68,7 @@ typedef struct local_options {
     const char *secret_key; /* NULL: "local-secret" */
     const char *region;     /* NULL: "us-east-1" */
     const char *account;    /* NULL: "000000000000" */
-    const char *dir;        /* NULL: in memory only */
+    const char *dir;        /* an existing folder; NULL: in memory only */
     uint64_t seed;          /* of everything that looks random */
     local_setup setup;
 } local_options;
@@ -63,6 +76,8 @@ typedef struct local_options {
 /* The endpoint with all services; it listens. NULL on failure, with a text in `error`. Texts of
  * the options must live as long as it does. */
 local *local_new(const local_options *options, char *error, size_t error_size);
+/* Writes every service's state to the folder, each file whole or not at all. True without one. */
+bool local_save(local *home, char *error, size_t error_size);
 void local_free(local *home); /* NULL is ignored */
 
 server *local_server(local *home);
@@ -71,7 +86,7 @@ struct faults *local_faults(local *home);
 struct stats *local_stats(local *home);
 struct credentials *local_credentials(local *home);
 const local_service *local_service_named(const local *home, const char *name); /* or NULL */
-/* The state of another service, such as "s3" for firehose, or NULL. */
+/* `own` of another service, such as "s3" for firehose, or NULL. */
 void *local_service_state(local *home, const char *name);
 /* Pseudo-random by the seed: the same calls in the same order give the same numbers. */
 uint64_t local_random(local *home);

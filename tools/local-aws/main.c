@@ -29,7 +29,7 @@ static const char help[] =
     "  --tls CERT KEY               speak TLS too, on the same port\n"
     "  --tls-self-signed DIR        the same, with a certificate made in DIR (cert.pem)\n"
     "  --auth verify|off            check signatures (off)\n"
-    "  --dir DIR                    keep objects in DIR\n"
+    "  --dir DIR                    begin with what DIR holds, keep everything there at the end\n"
     "  --seed N                     of everything that looks random (1)\n"
     "  --faults FILE                begin with the fault rules of FILE\n"
     "  --stream NAME:SHARDS         a Kinesis stream that is there from the start\n"
@@ -191,6 +191,14 @@ static bool announce(const arguments *a, local *home) {
     return ok;
 }
 
+static bool make_dir(const char *path) {
+    weir_error *err = error_new();
+    bool ok = os_make_dirs(path, 0700, err) == WEIR_OK;
+    if (!ok) fprintf(stderr, "weir-local: --dir: %s\n", error_text(err));
+    error_free(err);
+    return ok;
+}
+
 int main(int argc, char **argv) {
     static arguments a;
     a.local.seed = 1;
@@ -207,6 +215,7 @@ int main(int argc, char **argv) {
         a.local.server.cert = a.cert;
         a.local.server.key = a.key;
     }
+    if (a.local.dir && !make_dir(a.local.dir)) return 1;
     local *home = local_new(&a.local, error, sizeof error);
     if (!home) {
         fprintf(stderr, "weir-local: %s\n", error);
@@ -217,7 +226,11 @@ int main(int argc, char **argv) {
     sigaction(SIGTERM, &act, NULL);
     sigaction(SIGINT, &act, NULL);
     bool ok = (!a.faults || read_faults(home, a.faults)) && announce(&a, home);
-    if (ok) server_run(running);
+    if (ok) {
+        server_run(running);
+        ok = local_save(home, error, sizeof error);
+        if (!ok) fprintf(stderr, "weir-local: %s\n", error);
+    }
     local_free(home);
     return ok ? 0 : 1;
 }

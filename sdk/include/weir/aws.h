@@ -169,8 +169,40 @@ typedef struct weir_aws_response {
     weir_str hint; /* what to do about keys that cannot be had; weir_aws_fail passes it on */
 } weir_aws_response;
 
+/* How the body of an S3 request is signed: weir_aws_call_args.payload. Every other service has its
+ * hash in the signature, which is what 0 means. */
+#define WEIR_AWS_PAYLOAD_HASH 0u
+#define WEIR_AWS_PAYLOAD_UNSIGNED 1u /* only over https */
+#define WEIR_AWS_PAYLOAD_CHUNKS                                                                    \
+    2u /* aws-chunked, each chunk signed; the trailer too, if there is one */
+#define WEIR_AWS_PAYLOAD_UNSIGNED_CHUNKS 3u /* aws-chunked with a trailer; only over https */
+
+/* weir_aws_call_args.flags */
+#define WEIR_AWS_CALL_ERROR_IN_200                                                                 \
+    (1u << 0) /* a 200 answer may hold an <Error>: S3's copies, and                                \
+               * the completion of multipart uploads */
+
+/*
+ * A call of a REST protocol, as S3 speaks it. Copied by weir_aws_call, except for the bytes that
+ * `segments` point to, which stay until `done`: with them, `weir_aws_call_args.body` is empty.
+ */
+typedef struct weir_aws_rest {
+    const char *operation; /* "S3.PutObject", for messages; static */
+    const char *method;    /* "PUT"; static */
+    weir_str bucket;       /* goes in front of the host where that is possible, else of the path */
+    weir_str path;         /* percent-encoded, behind the bucket; empty = "/" */
+    weir_str query;        /* percent-encoded, without '?' */
+    const weir_http_header *headers; /* [header_count] more to send and to sign */
+    uint32_t header_count;
+    uint32_t segment_count;
+    const weir_str *segments; /* [segment_count] the body */
+    uint32_t payload;         /* WEIR_AWS_PAYLOAD_* */
+    uint32_t path_style;      /* 1: the bucket always goes into the path */
+    weir_http_header trailer; /* of the chunked payloads: "x-amz-checksum-crc32c"; empty = none */
+} weir_aws_rest;
+
 typedef struct weir_aws_call_args {
-    const char *target;    /* X-Amz-Target */
+    const char *target;    /* X-Amz-Target; NULL for a call that is not AWS JSON: see `rest` */
     weir_str body;         /* copied */
     const char *account;   /* 12 digits with `plane`: the account's own endpoint; NULL = regional */
     const char *plane;     /* "data" or "control"; static */
@@ -186,7 +218,9 @@ typedef struct weir_aws_call_args {
      * to segment_free. See weir_http_args. */
     char *(*alloc)(void *opaque, uint64_t size, uint64_t *capacity);
     void *opaque;
-    const char *content_type; /* static; NULL = application/x-amz-json-1.1 */
+    const char *content_type;  /* static; NULL = application/x-amz-json-1.1, with `rest` none */
+    uint32_t flags;            /* WEIR_AWS_CALL_* */
+    const weir_aws_rest *rest; /* NULL: POST / with `target` and `body` */
 } weir_aws_call_args;
 
 /* Begins a call. WEIR_OK, or WEIR_E_NOMEM, WEIR_E_CANCELLED: then `done` is not called. */
@@ -211,6 +245,11 @@ weir_status weir_aws_fail_last(weir_ctx *ctx, weir_error *error, const weir_aws_
 int64_t weir_aws_backoff_ns(weir_ctx *ctx, uint32_t retry, int64_t base_ns, int64_t max_ns);
 
 /* ---- names ---- */
+
+/* `text` percent-encoded for a path or a query, RFC 3986's unreserved characters staying; with
+ * `slashes`, '/' stays too, as in the keys of S3. The length without the NUL; what does not fit
+ * into `size` is cut, NUL included. `out` may be NULL with size 0. */
+uint64_t weir_aws_uri_encode(weir_str text, int slashes, char *out, uint64_t size);
 
 typedef struct weir_aws_arn {
     weir_str partition, service, region, account, resource; /* resource: all after the fifth ':' */

@@ -90,7 +90,7 @@ static bool to_service(local *home, exchange *x, const weir_value *in) {
     if (!s || !s->admin) return false;
     buf b;
     buf_init(&b, (size_t)1 << 20);
-    if (s->admin(s->state, in, &b))
+    if (s->admin(s->own, in, &b))
         reply(x, 200, &b);
     else
         reply_error(x, 400, b.data ? b.data : "out of memory");
@@ -136,6 +136,7 @@ static void serve(void *state, exchange *x) {
 }
 
 bool admin_service(local *home, local_service *out) {
-    *out = (local_service){.name = "admin", .claims = claims, .serve = serve, .state = home};
+    *out = (local_service){
+        .name = "admin", .claims = claims, .serve = serve, .state = home, .own = home};
     return true;
 }

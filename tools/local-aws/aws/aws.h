@@ -48,9 +48,6 @@ typedef struct aws_service {
 
 /* Fills `out` so that requests for `service` arrive at its operations. Copies *service. */
 bool aws_json_service(local *home, const aws_service *service, local_service *out);
-/* aws_service.state of a service made so: for others that reach in, as firehose does into s3. */
-void *aws_service_state(const local_service *s);
-
 /* An exception: its shape name and status. Tables of them are static. */
 typedef struct aws_exception {
     const char *name; /* "ResourceNotFoundException" */

@@ -301,12 +301,9 @@ bool aws_json_service(local *home, const aws_service *service, local_service *ou
                            .serve = serve,
                            .fail = fail,
                            .free = shell_free,
-                           .state = s};
+                           .state = s,
+                           .own = service->state};
     return true;
-}
-
-void *aws_service_state(const local_service *s) {
-    return ((shell *)s->state)->service.state;
 }
 
 /* ---- reading ---- */

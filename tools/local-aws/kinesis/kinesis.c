@@ -175,12 +175,12 @@ static bool add_stream(kinesis *k, const char *text) {
         shards < 1 || shards > (int64_t)KINESIS_SHARDS_MAX)
         return false;
     weir_str name = str_make(text, (size_t)(colon - text));
-    return !map_get(k->streams, name) && stream_new(k, name, (uint32_t)shards, ACTIVE) != NULL;
+    return map_get(k->streams, name) || stream_new(k, name, (uint32_t)shards, ACTIVE) != NULL;
 }
 
 /* POST /_weir/kinesis: what the service has no operation for. */
-static bool admin(void *state, const weir_value *in, buf *out) {
-    kinesis *k = state;
+static bool admin(void *own, const weir_value *in, buf *out) {
+    kinesis *k = own;
     k->limits = weir_json_get_bool(in, "limits", k->limits) != 0;
     int64_t memory = weir_json_get_i64(in, "memory_bytes", (int64_t)k->memory_max);
     k->memory_max = memory > 0 ? (uint64_t)memory : k->memory_max;
@@ -194,9 +194,10 @@ static bool admin(void *state, const weir_value *in, buf *out) {
     return true;
 }
 
-static bool shell_admin(void *state, const weir_value *in, buf *out) {
-    local_service s = {.state = state};
-    return admin(aws_service_state(&s), in, out);
+static bool setup(void *own, const local_setup *wanted) {
+    for (uint32_t i = 0; i < wanted->stream_count; i++)
+        if (!add_stream(own, wanted->streams[i])) return false;
+    return true;
 }
 
 bool kinesis_service(local *home, local_service *out) {
@@ -211,11 +212,9 @@ bool kinesis_service(local *home, local_service *out) {
     k->streams = map_new();
     aws_service service = {"kinesis", "Kinesis_20131202", "1.1", operations, OPERATIONS, true,
                            k,         kinesis_free};
-    const local_setup *setup = &local_settings(home)->setup;
-    bool ok = k->streams != NULL;
-    for (uint32_t i = 0; ok && i < setup->stream_count; i++) ok = add_stream(k, setup->streams[i]);
-    if (ok && aws_json_service(home, &service, out)) {
-        out->admin = shell_admin;
+    if (k->streams && aws_json_service(home, &service, out)) {
+        out->admin = admin;
+        out->setup = setup;
         return true;
     }
     if (k->streams)

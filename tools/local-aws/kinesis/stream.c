@@ -6,7 +6,7 @@
 
 #include "base/mem.h"
 
-static char *keep(const char *text, size_t len) {
+static char *copy_text(const char *text, size_t len) {
     char *copy = mem_alloc(len + 1);
     if (!copy) return NULL;
     if (len) memcpy(copy, text, len);
@@ -54,8 +54,9 @@ static void shard_free(stream *s, shard *d) {
     mem_free(d);
 }
 
-static shard *shard_add(stream *s, hash_key first, hash_key last, int32_t parent,
-                        int32_t adjacent) {
+/* `now` is the caller's: a stream's first shards are as old as the stream to the millisecond. */
+static shard *shard_add(stream *s, hash_key first, hash_key last, int32_t parent, int32_t adjacent,
+                        int64_t now) {
     if (s->shard_count == s->shard_room) {
         uint32_t room = s->shard_room ? s->shard_room * 2 : 8;
         shard **more = mem_realloc(s->shards, room * sizeof(shard *));
@@ -65,7 +66,6 @@ static shard *shard_add(stream *s, hash_key first, hash_key last, int32_t parent
     }
     shard *d = mem_zalloc(sizeof *d);
     if (!d) return NULL;
-    int64_t now = kinesis_now(s->of);
     d->index = s->shard_count;
     d->first = first;
     d->last = last;
@@ -187,8 +187,8 @@ void shard_write_children(aws_out *o, const stream *s, const shard *d) {
     aws_out_close_array(o);
 }
 
-static void shard_close(stream *s, shard *d) {
-    d->closed_ms = kinesis_now(s->of);
+static void shard_close(stream *s, shard *d, int64_t now) {
+    d->closed_ms = now;
     if (d->filling) block_drop(d->filling);
     d->filling = NULL;
     subscriptions_wake(s, d);
@@ -196,10 +196,11 @@ static void shard_close(stream *s, shard *d) {
 
 bool stream_split(stream *s, shard *d, hash_key at) {
     if (d->closed_ms || at <= d->first || at > d->last) return false;
-    if (!shard_add(s, d->first, at - 1, (int32_t)d->index, -1) ||
-        !shard_add(s, at, d->last, (int32_t)d->index, -1))
+    int64_t now = kinesis_now(s->of);
+    if (!shard_add(s, d->first, at - 1, (int32_t)d->index, -1, now) ||
+        !shard_add(s, at, d->last, (int32_t)d->index, -1, now))
         return false;
-    shard_close(s, d);
+    shard_close(s, d, now);
     return sort_open(s);
 }
 
@@ -207,9 +208,11 @@ bool stream_merge(stream *s, shard *a, shard *b) {
     if (a->closed_ms || b->closed_ms) return false;
     const shard *low = a->first < b->first ? a : b, *high = low == a ? b : a;
     if (low->last + 1 != high->first) return false;
-    if (!shard_add(s, low->first, high->last, (int32_t)a->index, (int32_t)b->index)) return false;
-    shard_close(s, a);
-    shard_close(s, b);
+    int64_t now = kinesis_now(s->of);
+    if (!shard_add(s, low->first, high->last, (int32_t)a->index, (int32_t)b->index, now))
+        return false;
+    shard_close(s, a, now);
+    shard_close(s, b, now);
     return sort_open(s);
 }
 
@@ -273,8 +276,8 @@ stream *stream_new(kinesis *k, weir_str name, uint32_t shards, stream_status sta
     int n = snprintf(arn, sizeof arn, "arn:%s:kinesis:%s:%s:stream/%.*s", partition_of(o->region),
                      o->region, o->account, STR_FMT(name));
     s->of = k;
-    s->name = keep(name.ptr, (size_t)name.len);
-    s->arn = keep(arn, n > 0 ? (size_t)n : 0);
+    s->name = copy_text(name.ptr, (size_t)name.len);
+    s->arn = copy_text(arn, n > 0 ? (size_t)n : 0);
     s->created_ms = kinesis_now(k);
     s->retention_h = 24;
     s->record_kib = 1024;
@@ -282,7 +285,8 @@ stream *stream_new(kinesis *k, weir_str name, uint32_t shards, stream_status sta
     bool ok = s->name && s->arn && s->timer;
     for (uint32_t i = 0; ok && i < shards; i++)
         ok = shard_add(s, hash_key_even(i, shards),
-                       i + 1 == shards ? HASH_KEY_MAX : hash_key_even(i + 1, shards) - 1, -1, -1);
+                       i + 1 == shards ? HASH_KEY_MAX : hash_key_even(i + 1, shards) - 1, -1, -1,
+                       s->created_ms);
     if (ok && sort_open(s) && map_put(k->streams, name, s)) {
         s->status = status;
         if (status != ACTIVE) stream_change(s, status);
@@ -448,7 +452,7 @@ bool shard_put(stream *s, shard *d, weir_str key, weir_str base64, weir_str byte
     r->key_at = (uint32_t)(p - object) + 1;
     uint64_t key_text = weir_json_write_str(key, p);
     r->key_len = (uint32_t)key_text - 2;
-    if (r->key_len != key.len && !(r->odd_key = keep(key.ptr, (size_t)key.len))) return false;
+    if (r->key_len != key.len && !(r->odd_key = copy_text(key.ptr, (size_t)key.len))) return false;
     p += key_text;
     p = put_text(p, ",\"SequenceNumber\":\"");
     char text[SEQUENCE_TEXT];
