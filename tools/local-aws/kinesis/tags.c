@@ -4,7 +4,7 @@
 #define KEY_MAX 128u
 #define VALUE_MAX 256u
 
-static char *keep(weir_str s) {
+static char *copy_text(weir_str s) {
     char *copy = mem_alloc((size_t)s.len + 1);
     if (!copy) return NULL;
     if (s.len) memcpy(copy, s.ptr, (size_t)s.len);
@@ -42,8 +42,8 @@ void tags_remove(tags *t, weir_str key) {
 bool tags_put(tags *t, weir_str key, weir_str value) {
     tag *one = mem_zalloc(sizeof *one);
     if (!one) return false;
-    one->key = keep(key);
-    one->value = keep(value);
+    one->key = copy_text(key);
+    one->value = copy_text(value);
     if (!one->key || !one->value) {
         tag_free(one);
         return false;
