@@ -25,7 +25,7 @@ typedef struct command {
 } command;
 
 extern const command command_run, command_check, command_plan, command_plugins, command_state,
-    command_status, command_stop, command_savepoint, command_top;
+    command_status, command_stop, command_savepoint, command_top, command_local;
 
 /* ---- args.c: options may stand anywhere on the line ---- */
 
@@ -79,6 +79,11 @@ const char *state_place(arena *memory, const pipeline *p);
 weir_status state_write_place(const char *folder, const char *lies, weir_error *err);
 /* What was left there, in `memory`; NULL: the store is in `folder` itself. */
 weir_status state_read_place(arena *memory, const char *folder, const char **lies, weir_error *err);
+
+/* ---- cmd_local.c ---- */
+
+/* Its help with that of the program behind it; an exit status. */
+int local_help(void);
 
 /* ---- summary.c, status_line.c ---- */
 

@@ -41,7 +41,7 @@ static const command command_version = {
 static const command *const commands[] = {&command_run,     &command_check,  &command_plan,
                                           &command_plugins, &command_status, &command_savepoint,
                                           &command_stop,    &command_top,    &command_state,
-                                          &command_help,    &command_version};
+                                          &command_local,   &command_help,   &command_version};
 #define COMMANDS (sizeof commands / sizeof commands[0])
 
 static void help(FILE *out) {
@@ -80,6 +80,13 @@ static const command *find_command(const char *name) {
     return NULL;
 }
 
+/* Of weir-local only the program itself knows the options. */
+static int tell_help(const command *c) {
+    if (c == &command_local) return local_help();
+    fputs(c->help, stdout);
+    return EXIT_OK;
+}
+
 static int show_help(int argc, char **argv) {
     if (argc == 0) {
         help(stdout);
@@ -88,8 +95,7 @@ static int show_help(int argc, char **argv) {
     const command *found = find_command(argv[0]);
     if (found == NULL) return EXIT_USAGE;
     if (argc > 1) return usage_error("help", "name one command, as in: weir help %s", argv[0]);
-    fputs(found->help, stdout);
-    return EXIT_OK;
+    return tell_help(found);
 }
 
 static int show_version(int argc, char **argv) {
@@ -140,9 +146,6 @@ int main(int argc, char **argv) {
     }
     const command *found = find_command(name);
     if (found == NULL) return EXIT_USAGE;
-    if (asks_for_help(count, words)) {
-        fputs(found->help, stdout);
-        return EXIT_OK;
-    }
+    if (asks_for_help(count, words)) return tell_help(found);
     return found->run(count, words);
 }

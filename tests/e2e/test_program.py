@@ -13,7 +13,7 @@ from weir import CONFIG, FAILED, OK, PLUGINS, ROOT, USAGE, pipeline
 
 pytestmark = pytest.mark.cli
 
-COMMANDS = ["run", "check", "plan", "plugins", "state", "help", "version"]
+COMMANDS = ["run", "check", "plan", "plugins", "state", "local", "help", "version"]
 GOOD = pipeline({"in": {"type": "generator", "shape": "sequence", "count": 10}},
                 {"out": {"type": "blackhole", "input": "in"}})
 
