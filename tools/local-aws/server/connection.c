@@ -58,6 +58,7 @@ void connection_accept(server *s) {
         int one = 1;
         setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &one, sizeof one);
         c->srv = s;
+        c->number = ++s->connections_ever;
         c->fd = fd;
         c->events = EPOLLIN;
         c->in_room = IN_ROOM;
@@ -74,6 +75,8 @@ void connection_close(connection *c) {
     if (c->dead) return;
     c->dead = true;
     server *s = c->srv;
+    server_timer_free(c->idle);
+    server_timer_free(c->reading);
     if (c->previous)
         c->previous->next = c->next;
     else
@@ -204,8 +207,19 @@ static void digest(connection *c) {
 
 static bool wants_input(const connection *c) {
     if (c->dead || c->read_closed || c->refused) return false;
+    if (c->srv->conduct.read_bytes && c->reading && !c->allowance) return false;
     if (c->protocol == WIRE_H1) return h1_wants_input(c);
     return true;
+}
+
+static void read_all(connection *c);
+
+/* What TLS holds already is announced by no event: it is asked at once. */
+static void read_on(void *opaque) {
+    connection *c = opaque;
+    c->allowance = c->srv->conduct.read_bytes;
+    read_all(c);
+    connection_ready(c);
 }
 
 static void read_all(connection *c) {
@@ -226,8 +240,14 @@ static void read_all(connection *c) {
             }
             room = c->in_room - c->in_len;
         }
+        uint32_t pace = c->srv->conduct.read_bytes;
+        if (pace && !c->reading && (c->reading = server_timer_new(c->srv, read_on, c)))
+            c->allowance = pace;
+        if (pace && c->reading && room > c->allowance) room = c->allowance;
         ssize_t n = get(c, to, room);
         if (n == IO_AGAIN) break;
+        if (pace && c->reading && n > 0 && !(c->allowance -= (uint32_t)n))
+            server_timer_set(c->reading, c->srv->conduct.read_every_ms);
         if (n == IO_FAILED) {
             connection_close(c);
             return;
@@ -248,6 +268,45 @@ static void read_all(connection *c) {
     }
 }
 
+/* ---- conduct ---- */
+
+bool conduct_last_answer(connection *c) {
+    uint32_t last = c->srv->conduct.close_after;
+    return ++c->answers >= last && last;
+}
+
+/* Closed with bytes unread, which makes the system answer them with a reset. */
+static bool dropped(connection *c) {
+    server_conduct *conduct = &c->srv->conduct;
+    char first;
+    if (!conduct->drop_after || c->answers < conduct->drop_after || c->exchanges || c->in_len ||
+        recv(c->fd, &first, 1, MSG_PEEK) <= 0)
+        return false;
+    if (conduct->drop_count && --conduct->drop_count == 0) conduct->drop_after = 0;
+    c->reset_after = true;
+    connection_close(c);
+    return true;
+}
+
+static void end_idle(void *opaque) {
+    connection *c = opaque;
+    c->idle_set = false;
+    if (!c->srv->conduct.idle_ms || c->exchanges || c->in_len) return;
+    c->close_after = true;
+    connection_ready(c);
+}
+
+static void watch_idle(connection *c) {
+    bool idle = c->srv->conduct.idle_ms && !c->exchanges && !c->in_len;
+    if (idle == c->idle_set) return;
+    if (!c->idle && !(c->idle = server_timer_new(c->srv, end_idle, c))) return;
+    c->idle_set = idle;
+    if (idle)
+        server_timer_set(c->idle, c->srv->conduct.idle_ms);
+    else
+        server_timer_clear(c->idle);
+}
+
 void connection_event(connection *c, uint32_t events) {
     if (c->dead) return;
     if (events & (EPOLLERR | EPOLLHUP)) {
@@ -257,6 +316,7 @@ void connection_event(connection *c, uint32_t events) {
     }
     if (!c->sniffed && !sniff(c)) return;
     if (!c->tls_done && !handshake(c)) return;
+    if ((events & EPOLLIN) && dropped(c)) return;
     if (events & EPOLLIN) read_all(c);
     connection_ready(c);
 }
@@ -336,6 +396,7 @@ void connection_serve(connection *c) {
         return;
     }
     if (!c->tls_done) return;
+    watch_idle(c);
     uint32_t events = blocked ? (uint32_t)EPOLLOUT : 0u;
     if (wants_input(c)) events |= EPOLLIN;
     watch(c, events);

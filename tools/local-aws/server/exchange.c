@@ -71,6 +71,10 @@ weir_str exchange_request_header(const exchange *x, const char *name) {
     return (weir_str){NULL, 0};
 }
 
+uint64_t exchange_connection(const exchange *x) {
+    return x->conn->number;
+}
+
 void *exchange_take_body(exchange *x) {
     if (!x->body || x->body_taken || x->body_len == 0) return NULL;
     x->body_taken = true;
@@ -168,6 +172,27 @@ void exchange_header_f(exchange *x, const char *name, const char *format, ...) {
     exchange_header(x, name, str_make(text, (size_t)n < sizeof text ? (size_t)n : sizeof text - 1));
 }
 
+static bool names(const exchange *x, const header_place *p, const char *name) {
+    return str_eq_z(str_make(x->texts.data + p->name, p->name_len), name);
+}
+
+weir_str exchange_answer_header(const exchange *x, const char *name) {
+    for (uint32_t i = x->answer_header_count; i-- > 0;) {
+        const header_place *p = &x->answer_headers[i];
+        if (names(x, p, name)) return str_make(x->texts.data + p->value, p->value_len);
+    }
+    return (weir_str){NULL, 0};
+}
+
+void exchange_replace_header(exchange *x, const char *name, weir_str value) {
+    uint32_t kept = 0;
+    for (uint32_t i = 0; i < x->answer_header_count; i++)
+        if (!names(x, &x->answer_headers[i], name))
+            x->answer_headers[kept++] = x->answer_headers[i];
+    x->answer_header_count = kept;
+    if (value.ptr) exchange_header(x, name, value);
+}
+
 void exchange_reset(exchange *x) {
     x->status = 200;
     x->answer_header_count = 0;
@@ -225,6 +250,7 @@ static void call_hook(exchange *x) {
 
 void exchange_send(exchange *x) {
     call_hook(x);
+    if (x->state != EXCHANGE_OPEN) return; /* the hook gave another answer */
     x->has_length = true;
     x->length = x->parts.bytes;
     if (str_eq_z(x->request.method, "HEAD")) x->no_body = true;
@@ -233,6 +259,7 @@ void exchange_send(exchange *x) {
 
 void exchange_send_head(exchange *x, uint64_t length) {
     call_hook(x);
+    if (x->state != EXCHANGE_OPEN) return;
     x->has_length = true;
     x->length = length;
     x->no_body = true;
@@ -240,6 +267,7 @@ void exchange_send_head(exchange *x, uint64_t length) {
 }
 
 void exchange_begin(exchange *x) {
+    x->opens = true;
     call_hook(x);
     answer(x, EXCHANGE_BEGUN);
 }
@@ -279,6 +307,17 @@ unsigned exchange_answer_status(const exchange *x) {
     return x->status;
 }
 
+bool exchange_answer_open(const exchange *x) {
+    return x->opens;
+}
+
+void exchange_gather(const exchange *x, buf *out) {
+    for (uint32_t i = 0; i < x->parts.count; i++) {
+        const slice *s = slices_at(&x->parts, i);
+        buf_append(out, s->of->bytes + s->at, s->len);
+    }
+}
+
 void exchange_set_note(exchange *x, void *note, void (*free_note)(void *note)) {
     x->note = note;
     x->free_note = free_note;
@@ -294,6 +333,10 @@ void exchange_set_cut(exchange *x, uint64_t at, exchange_cut how) {
     x->has_cut = true;
     x->cut_at = at;
     x->cut_how = how;
+}
+
+void exchange_set_date(exchange *x, int64_t offset_ms) {
+    x->date_offset_ms = offset_ms;
 }
 
 static void next_piece(void *opaque) {

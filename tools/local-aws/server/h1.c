@@ -259,7 +259,7 @@ static bool write_head(connection *c, exchange *x) {
         buf_append(&b, x->texts.data + p->value, p->value_len);
         buf_append(&b, "\r\n", 2);
     }
-    buf_printf(&b, "date: %s\r\n", server_date(c->srv));
+    buf_printf(&b, "date: %s\r\n", server_date(c->srv, x->date_offset_ms));
     if (x->has_length && x->status != 204 && x->status != 304)
         buf_printf(&b, "content-length: %" PRIu64 "\r\n", x->length);
     else if (!x->has_length && x->request.protocol == SERVER_HTTP_1_1 && !x->no_body)
@@ -267,6 +267,7 @@ static bool write_head(connection *c, exchange *x) {
     /* Without length and without chunks the end of the connection is the end of the body. */
     if (!x->has_length && x->request.protocol == SERVER_HTTP_1_0) c->h1.want_close = true;
     if (x->has_cut && x->cut_how == EXCHANGE_CUT_GOAWAY) c->h1.want_close = true;
+    if (conduct_last_answer(c)) c->h1.want_close = true;
     if (c->h1.want_close)
         buf_append_z(&b, "connection: close\r\n");
     else if (x->request.protocol == SERVER_HTTP_1_0)

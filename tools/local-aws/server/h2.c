@@ -148,10 +148,13 @@ static ssize_t frame_length(nghttp2_session *h2, uint8_t type, int32_t stream,
     return (ssize_t)(n > 0 ? n : 1);
 }
 
-static void go_away(exchange *x) {
-    nghttp2_session *h2 = x->conn->h2;
+static void say_goodbye(nghttp2_session *h2) {
     nghttp2_submit_goaway(h2, NGHTTP2_FLAG_NONE, nghttp2_session_get_last_proc_stream_id(h2),
                           NGHTTP2_NO_ERROR, NULL, 0);
+}
+
+static void go_away(exchange *x) {
+    say_goodbye(x->conn->h2);
     x->has_cut = false;
     x->cut_done = true;
 }
@@ -226,7 +229,7 @@ void h2_answer(exchange *x) {
         nv[n++] =
             pair(x->texts.data + p->name, p->name_len, x->texts.data + p->value, p->value_len);
     }
-    const char *date = server_date(c->srv);
+    const char *date = server_date(c->srv, x->date_offset_ms);
     nv[n++] = pair("date", 4, date, strlen(date));
     if (x->has_length && x->status != 204 && x->status != 304) {
         len = snprintf(length, sizeof length, "%llu", (unsigned long long)x->length);
@@ -235,6 +238,7 @@ void h2_answer(exchange *x) {
     nghttp2_data_provider body = {.source.ptr = x, .read_callback = on_read};
     bool empty = x->no_body || (x->state == EXCHANGE_GIVEN && x->parts.bytes == 0);
     x->head_out = true;
+    if (conduct_last_answer(c)) say_goodbye(c->h2);
     nghttp2_submit_response(c->h2, x->stream, nv, n, empty ? NULL : &body);
     mem_free(nv);
 }
@@ -296,14 +300,17 @@ bool h2_start(connection *c) {
     nghttp2_session_callbacks_del(callbacks);
     nghttp2_option_del(option);
     if (rc != 0) return false;
+    const server_conduct *conduct = &c->srv->conduct;
     nghttp2_settings_entry settings[] = {
-        {NGHTTP2_SETTINGS_MAX_CONCURRENT_STREAMS, c->srv->options.limits.streams},
-        {NGHTTP2_SETTINGS_INITIAL_WINDOW_SIZE, WINDOW_STREAM},
+        {NGHTTP2_SETTINGS_MAX_CONCURRENT_STREAMS,
+         conduct->streams ? conduct->streams : c->srv->options.limits.streams},
+        {NGHTTP2_SETTINGS_INITIAL_WINDOW_SIZE, conduct->window ? conduct->window : WINDOW_STREAM},
         {NGHTTP2_SETTINGS_MAX_FRAME_SIZE, FRAME_MAX},
     };
     if (nghttp2_submit_settings(c->h2, NGHTTP2_FLAG_NONE, settings,
                                 sizeof settings / sizeof settings[0]) != 0 ||
-        nghttp2_session_set_local_window_size(c->h2, NGHTTP2_FLAG_NONE, 0, WINDOW_CONNECTION) != 0)
+        (!conduct->window && nghttp2_session_set_local_window_size(c->h2, NGHTTP2_FLAG_NONE, 0,
+                                                                   WINDOW_CONNECTION) != 0))
         return false;
     connection_ready(c);
     return true;

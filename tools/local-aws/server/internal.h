@@ -91,6 +91,7 @@ struct exchange {
     bool has_length;
     bool no_body; /* HEAD, 204, 304 */
     bool head_out;
+    bool opens; /* the head is decided, the body is not */
     uint64_t body_out;
     void (*closed)(void *opaque);
     void *closed_opaque;
@@ -102,6 +103,7 @@ struct exchange {
     bool has_cut, cut_done;
     uint64_t cut_at;
     exchange_cut cut_how;
+    int64_t date_offset_ms;
     uint32_t pace_bytes, pace_ms, allowance;
     server_timer *pace_timer;
 
@@ -151,6 +153,10 @@ struct connection {
     bool read_closed;
     bool refused;    /* answered an error about the request itself: nothing more is read */
     uint32_t events; /* what epoll knows */
+    uint64_t number, answers;
+    server_timer *idle, *reading; /* server_conduct */
+    bool idle_set;
+    uint32_t allowance; /* bytes that may be read now, with reading */
     wire protocol;
     char *in;
     size_t in_len, in_room;
@@ -182,8 +188,10 @@ struct server {
     server_timer **heap;
     size_t heap_count, heap_room;
     int64_t advanced_ms, skew_ms;
+    server_conduct conduct;
+    uint64_t connections_ever;
     int64_t date_second;
-    char date[40];
+    char date[40], other_date[40];
 };
 
 /* connection.c */
@@ -222,6 +230,8 @@ void timers_free(server *s);
 /* tls.c */
 SSL_CTX *tls_context(const char *cert, const char *key, char *error, size_t error_size);
 
-const char *server_date(server *s);
+/* The Date header, off by that much; valid until the next call. */
+const char *server_date(server *s, int64_t offset_ms);
+bool conduct_last_answer(connection *c); /* counts one; whether it is the connection's last */
 
 #endif

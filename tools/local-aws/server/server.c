@@ -104,6 +104,10 @@ void server_free(server *s) {
     mem_free(s);
 }
 
+void server_set_conduct(server *s, const server_conduct *conduct) {
+    s->conduct = *conduct;
+}
+
 uint16_t server_port(const server *s) {
     union {
         struct sockaddr any;
@@ -154,19 +158,26 @@ void server_stop(server *s) {
     (void)n; /* a counter that is full wakes too */
 }
 
-const char *server_date(server *s) {
-    int64_t second = server_told_ms(s) / 1000;
-    if (second != s->date_second || !s->date[0]) {
-        static const char days[7][4] = {"Sun", "Mon", "Tue", "Wed", "Thu", "Fri", "Sat"};
-        static const char months[12][4] = {"Jan", "Feb", "Mar", "Apr", "May", "Jun",
-                                           "Jul", "Aug", "Sep", "Oct", "Nov", "Dec"};
-        time_t t = (time_t)second;
-        struct tm tm;
-        gmtime_r(&t, &tm);
-        snprintf(s->date, sizeof s->date, "%s, %02d %s %04d %02d:%02d:%02d GMT", days[tm.tm_wday],
-                 tm.tm_mday, months[tm.tm_mon], (tm.tm_year + 1900) % 10000, tm.tm_hour, tm.tm_min,
-                 tm.tm_sec);
-        s->date_second = second;
+static void write_date(int64_t second, char *out, size_t size) {
+    static const char days[7][4] = {"Sun", "Mon", "Tue", "Wed", "Thu", "Fri", "Sat"};
+    static const char months[12][4] = {"Jan", "Feb", "Mar", "Apr", "May", "Jun",
+                                       "Jul", "Aug", "Sep", "Oct", "Nov", "Dec"};
+    time_t t = (time_t)second;
+    struct tm tm;
+    gmtime_r(&t, &tm);
+    snprintf(out, size, "%s, %02d %s %04d %02d:%02d:%02d GMT", days[tm.tm_wday], tm.tm_mday,
+             months[tm.tm_mon], (tm.tm_year + 1900) % 10000, tm.tm_hour, tm.tm_min, tm.tm_sec);
+}
+
+const char *server_date(server *s, int64_t offset_ms) {
+    int64_t told_ms = server_told_ms(s);
+    if (offset_ms) {
+        write_date((told_ms + offset_ms) / 1000, s->other_date, sizeof s->other_date);
+        return s->other_date;
+    }
+    if (told_ms / 1000 != s->date_second || !s->date[0]) {
+        s->date_second = told_ms / 1000;
+        write_date(s->date_second, s->date, sizeof s->date);
     }
     return s->date;
 }

@@ -29,6 +29,7 @@
 #include <stddef.h>
 #include <stdint.h>
 
+#include "base/buf.h"
 #include "weir/types.h"
 
 typedef struct server server;
@@ -81,6 +82,19 @@ void server_advance(server *s, int64_t ms);
 void server_set_skew(server *s, int64_t ms);
 int64_t server_told_ms(const server *s);
 
+/* How connections misbehave, whoever they are from; 0: not. */
+typedef struct server_conduct {
+    uint32_t close_after; /* the n-th answer of a connection is its last, and says so (GOAWAY) */
+    /* A connection that gave so many answers is closed with a reset when more arrives, which is not
+     * read: what a client sees whose request met the end of an idle connection. */
+    uint32_t drop_after;
+    uint32_t drop_count;                /* to so many connections; 0: to all */
+    uint32_t idle_ms;                   /* a connection without a request is closed */
+    uint32_t read_bytes, read_every_ms; /* so many bytes are read at a time, with that between */
+    uint32_t window, streams; /* SETTINGS of HTTP/2, of connections that begin from now on */
+} server_conduct;
+void server_set_conduct(server *s, const server_conduct *conduct);
+
 /* A timer fires once each time it is set. NULL without memory. Freeing one inside of its own
  * function is allowed. */
 server_timer *server_timer_new(server *s, void (*fire)(void *opaque), void *opaque);
@@ -114,6 +128,8 @@ const server_request *exchange_request(const exchange *x);
 server *exchange_server(const exchange *x);
 /* The first header of that lower-case name; ptr is NULL if there is none. */
 weir_str exchange_request_header(const exchange *x, const char *name);
+/* Which connection it came over, counted from 1. */
+uint64_t exchange_connection(const exchange *x);
 /* The body becomes the caller's, to free with mem_free: what was `body.ptr` before. The request's
  * body keeps pointing there. NULL if the body is empty or was taken before. */
 void *exchange_take_body(exchange *x);
@@ -126,6 +142,10 @@ void exchange_status(exchange *x, unsigned status); /* 200 if never called */
 void exchange_header(exchange *x, const char *name, weir_str value);
 void exchange_header_f(exchange *x, const char *name, const char *format, ...)
     __attribute__((format(printf, 3, 4)));
+/* The value given last for that name, or ptr NULL; and another value for all that were given, or
+ * none at all with a ptr of NULL. */
+weir_str exchange_answer_header(const exchange *x, const char *name);
+void exchange_replace_header(exchange *x, const char *name, weir_str value);
 /* Forgets status, headers and body given so far; not behind exchange_begin. */
 void exchange_reset(exchange *x);
 
@@ -148,9 +168,13 @@ size_t exchange_pending(const exchange *x);
 void exchange_on_close(exchange *x, void (*closed)(void *opaque), void *opaque);
 /* Called once when the head is decided (send, send_head, begin), before anything goes out: it may
  * look (exchange_answer_status, exchange_pending), add headers, or exchange_reset and give another
- * answer's parts. The last one set counts. */
+ * answer's parts; where the body is not open, it may also answer itself, which calls the hook then
+ * set. The last one set counts. */
 void exchange_on_answer(exchange *x, void (*hook)(void *opaque, exchange *x), void *opaque);
 unsigned exchange_answer_status(const exchange *x);
+bool exchange_answer_open(const exchange *x); /* the body's parts are yet to come */
+/* Appends a copy of the parts given and not yet sent. */
+void exchange_gather(const exchange *x, buf *out);
 /* A pointer that goes with the exchange, for whoever stands between server and service; freed with
  * it, also behind its answer. */
 void exchange_set_note(exchange *x, void *note, void (*free_note)(void *note));
@@ -171,5 +195,7 @@ void exchange_set_cut(exchange *x, uint64_t at, exchange_cut how);
 /* The body leaves in pieces of `bytes`, each in a write (HTTP/2: DATA frame) of its own, with
  * `every_ms` between them. */
 void exchange_set_pace(exchange *x, uint32_t bytes, uint32_t every_ms);
+/* The Date header of this answer is so far off. */
+void exchange_set_date(exchange *x, int64_t offset_ms);
 
 #endif
