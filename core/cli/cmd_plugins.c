@@ -8,8 +8,20 @@
 #include "cli/cli.h"
 
 static const char *kind_name(uint32_t kind) {
-    static const char *const names[] = {"?", "source", "sink", "serde", "transform"};
-    return kind <= WEIR_KIND_TRANSFORM ? names[kind] : names[0];
+    switch (kind) {
+    case WEIR_KIND_SOURCE:
+        return "source";
+    case WEIR_KIND_SINK:
+        return "sink";
+    case WEIR_KIND_SERDE:
+        return "serde";
+    case WEIR_KIND_TRANSFORM:
+        return "transform";
+    case WEIR_KIND_REFERENCE:
+        return "reference";
+    default:
+        return "?";
+    }
 }
 
 /* Of two plugins with a component of one kind and name the first counts: the other, or NULL. */
@@ -133,7 +145,7 @@ static const note *find_plugin(const registry *r, weir_str word) {
         const note *n = plugin_ref_note(registry_plugin(r, p));
         if (str_eq(n->id, word) || str_eq(n->name, word) || str_eq(n->path, word)) return n;
     }
-    for (uint32_t kind = WEIR_KIND_SOURCE; kind <= WEIR_KIND_TRANSFORM; kind++) {
+    for (uint32_t kind = WEIR_KIND_SOURCE; kind <= LOADER_KIND_MAX; kind++) {
         const component_ref *c = registry_find(r, kind, word);
         if (c != NULL) return plugin_ref_note(component_plugin(c));
     }
@@ -180,6 +192,9 @@ static int inspect(registry *r, const char *word, bool json) {
                        STR_FMT(k->summary));
             if (k->guarantee.len > 0) {
                 buf_printf(&out, "    delivery: %.*s\n", STR_FMT(k->guarantee));
+            }
+            if (k->form.len > 0) {
+                buf_printf(&out, "    written: ${%.*s:%.*s}\n", STR_FMT(k->name), STR_FMT(k->form));
             }
             if (k->option_count > 0) buf_append_z(&out, "    options:\n");
             print_options(&out, k->options, k->option_count, "");

@@ -48,8 +48,15 @@ weir_status loader_bind(registry *r, const component_ref *c, const weir_host *ho
         return error_set(err, WEIR_E_NOMEM, 0, "no memory to bind %.*s", STR_FMT(c->note->name));
     }
     const weir_component *theirs = find_component(p, c->note, component, err);
-    static const uint32_t sizes[] = {0, sizeof(weir_source_ops), sizeof(weir_sink_ops),
-                                     sizeof(weir_serde_ops), sizeof(weir_transform_ops)};
+    static const uint32_t sizes[LOADER_KIND_MAX + 1] = {
+        [WEIR_KIND_SOURCE] = sizeof(weir_source_ops),
+        [WEIR_KIND_SINK] = sizeof(weir_sink_ops),
+        [WEIR_KIND_SERDE] = sizeof(weir_serde_ops),
+        [WEIR_KIND_TRANSFORM] = sizeof(weir_transform_ops),
+#ifdef LOADER_KIND_REFERENCE
+        [LOADER_KIND_REFERENCE] = sizeof(weir_reference_ops),
+#endif
+    };
     const char *missing = NULL;
     if (theirs != NULL) {
         if (component->ops == NULL || !shadow_table(&bound->ops, sizes[c->note->kind],

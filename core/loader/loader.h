@@ -22,6 +22,14 @@
 #define LOADER_CAP_KEYED 0
 #endif
 
+/* Nor a component of this kind: such a host refuses the plugin. */
+#ifdef WEIR_KIND_REFERENCE
+#define LOADER_KIND_REFERENCE WEIR_KIND_REFERENCE
+#define LOADER_KIND_MAX WEIR_KIND_REFERENCE
+#else
+#define LOADER_KIND_MAX WEIR_KIND_TRANSFORM
+#endif
+
 /* ---- what plugin.json says (parsed from the note; strings live in the registry's arena) ---- */
 
 /* Types of options. SECRET and TEMPLATE are strings with rules of their own. */
@@ -101,6 +109,8 @@ typedef struct note_component {
     weir_str default_framing;   /* "lines", "none"; empty = none */
     weir_str suffix;            /* serde: usual file suffix */
     weir_str writes_to;         /* sink: "stdout", "stderr": the program's own stream; else empty */
+    weir_str form;              /* reference: what stands behind the colon, for people */
+    weir_str pattern;           /* reference: the same as POSIX extended regular expression */
     const note_option *options;
     size_t option_count;
     const weir_str *prefixes; /* pass-through prefixes: "properties." */
@@ -178,6 +188,9 @@ typedef struct bound_component {
         weir_sink_ops sink;
         weir_serde_ops serde;
         weir_transform_ops transform;
+#ifdef LOADER_KIND_REFERENCE
+        weir_reference_ops reference;
+#endif
     } ops;
 } bound_component;
 

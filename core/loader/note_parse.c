@@ -1,6 +1,7 @@
 #include "loader/note_parse.h"
 
 #include <inttypes.h>
+#include <regex.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -31,13 +32,23 @@ typedef struct parse {
 } parse;
 
 /* The JSON object under way and the place it is at, for messages. */
-static const char *const kind_names[] = {"component", "source", "sink", "serde", "transform"};
+static const char *const kind_names[LOADER_KIND_MAX + 1] = {
+    [0] = "component",
+    [WEIR_KIND_SOURCE] = "source",
+    [WEIR_KIND_SINK] = "sink",
+    [WEIR_KIND_SERDE] = "serde",
+    [WEIR_KIND_TRANSFORM] = "transform",
+#ifdef LOADER_KIND_REFERENCE
+    [LOADER_KIND_REFERENCE] = "reference",
+#endif
+};
 
 static void parse_identity(parse *p, const weir_value *root, note *out);
 static void parse_abi(parse *p, const weir_value *root, note *out);
 static void parse_components(parse *p, const weir_value *root, note *out);
 static void parse_component(parse *p, const weir_value *v, note_component *out);
 static void parse_limits(parse *p, const weir_value *v, note_limits *out);
+static void parse_reference(parse *p, const weir_value *v, note_component *out);
 static void parse_needs(parse *p, const weir_value *v, note_component *out);
 static void parse_versions(parse *p, const weir_value *component, const char *name,
                            note_versions *out);
@@ -115,7 +126,8 @@ weir_status note_parse(note_reader *reader, arena *memory, note *out, weir_error
 }
 
 const char *note_kind_name(uint32_t kind) {
-    return kind_names[kind < sizeof kind_names / sizeof *kind_names ? kind : 0];
+    bool known = kind <= LOADER_KIND_MAX && kind_names[kind] != NULL;
+    return kind_names[known ? kind : 0];
 }
 
 /* ---- reading with complaints ---- */
@@ -330,8 +342,8 @@ static void parse_components(parse *p, const weir_value *root, note *out) {
 }
 
 static uint32_t kind_of(weir_str name) {
-    for (uint32_t kind = WEIR_KIND_SOURCE; kind <= WEIR_KIND_TRANSFORM; kind++) {
-        if (str_eq_z(name, kind_names[kind])) return kind;
+    for (uint32_t kind = WEIR_KIND_SOURCE; kind <= LOADER_KIND_MAX; kind++) {
+        if (kind_names[kind] != NULL && str_eq_z(name, kind_names[kind])) return kind;
     }
     return 0;
 }
@@ -364,8 +376,9 @@ static void parse_component(parse *p, const weir_value *v, note_component *out) 
     if (p->status != WEIR_OK) return;
     if (out->kind == 0) {
         bad(p, WEIR_E_INCOMPATIBLE,
-            "kind \"%.*s\" is not known to this host; it knows source, sink, serde, transform",
-            STR_FMT(kind));
+            "kind \"%.*s\" is not known to this host; it knows source, sink, serde, transform"
+            "%s",
+            STR_FMT(kind), LOADER_KIND_MAX > WEIR_KIND_TRANSFORM ? ", reference" : "");
         return;
     }
     if (!is_word(out->name, true)) {
@@ -401,6 +414,7 @@ static void parse_component(parse *p, const weir_value *v, note_component *out) 
     out->default_framing = get_text(p, v, "default_framing", false);
     out->suffix = get_text(p, v, "suffix", false);
     out->writes_to = get_text(p, v, "writes_to", false);
+    parse_reference(p, v, out);
     p->component_options = get_list(p, v, "options");
     out->options = parse_options(p, p->component_options, 0, "", &out->option_count);
     out->prefixes = get_texts(p, v, "prefixes", &out->prefix_count);
@@ -411,6 +425,29 @@ static void parse_component(parse *p, const weir_value *v, note_component *out) 
     }
     const weir_value *rules = get_list(p, v, "rules");
     out->rules = parse_rules(p, rules, &out->rule_count);
+}
+
+/* How the text behind the colon of `${NAME:TEXT}` is written. `env` and `file` are the host's, the
+ * rest stands for values of records: a plugin that took such a name would change manifests that
+ * were right. */
+static void parse_reference(parse *p, const weir_value *v, note_component *out) {
+    static const char *const taken[] = {"env", "file", "header", "time", "now"};
+    if (out->kind <= WEIR_KIND_TRANSFORM) return;
+    out->form = get_text(p, v, "form", true);
+    out->pattern = arena_str(p->memory, get_text(p, v, "pattern", true)); /* regcomp wants a NUL */
+    if (out->pattern.ptr == NULL) bad(p, WEIR_E_NOMEM, "more memory than plugins may take");
+    for (size_t i = 0; i < sizeof taken / sizeof *taken; i++) {
+        if (str_eq_z(out->name, taken[i])) {
+            bad(p, WEIR_E_DATA, "\"%s\" is a word of manifests already", taken[i]);
+        }
+    }
+    regex_t compiled;
+    if (p->status != WEIR_OK) return;
+    if (regcomp(&compiled, out->pattern.ptr, REG_EXTENDED | REG_NOSUB) != 0) {
+        bad(p, WEIR_E_DATA, "\"pattern\" is no regular expression");
+        return;
+    }
+    regfree(&compiled);
 }
 
 static void parse_limits(parse *p, const weir_value *v, note_limits *out) {

@@ -115,6 +115,20 @@ static const char *fill_transform(bound_component *bound) {
     return NULL;
 }
 
+#ifdef LOADER_KIND_REFERENCE
+static const char *fill_reference(bound_component *bound) {
+    weir_reference_ops *ops = &bound->ops.reference;
+    REQUIRE(ops, create);
+    REQUIRE(ops, destroy);
+    REQUIRE(ops, open);
+    REQUIRE(ops, resolve);
+    REQUIRE(ops, cancel);
+    REQUIRE(ops, close);
+    FILL(ops, get_extension, no_extension);
+    return NULL;
+}
+#endif
+
 const char *stubs_fill(uint32_t kind, bound_component *bound) {
     switch (kind) {
     case WEIR_KIND_SOURCE:
@@ -123,6 +137,10 @@ const char *stubs_fill(uint32_t kind, bound_component *bound) {
         return fill_sink(bound);
     case WEIR_KIND_SERDE:
         return fill_serde(bound);
+#ifdef LOADER_KIND_REFERENCE
+    case LOADER_KIND_REFERENCE:
+        return fill_reference(bound);
+#endif
     default:
         return fill_transform(bound);
     }

@@ -17,7 +17,7 @@ import os
 import re
 import sys
 
-KINDS = ("source", "sink", "serde", "transform")
+KINDS = ("source", "sink", "serde", "transform", "reference")
 CAPABILITIES = ("buffered", "bounded", "replayable", "stream_format", "idempotent", "needs_tape",
                 "keyed")
 GUARANTEES = ("at_most_once", "at_least_once", "exactly_once")
@@ -40,7 +40,7 @@ PLUGIN_KEYS = ("id", "version", "name", "summary", "vendor", "license", "homepag
 ABI_KEYS = ("major", "built_with", "requires", "platform")
 COMPONENT_KEYS = ("kind", "name", "summary", "stability", "capabilities", "guarantee", "limits",
                   "service_interval", "needs", "state", "committables", "splits", "default_framing",
-                  "suffix", "writes_to", "options", "prefixes", "rules", "include")
+                  "suffix", "writes_to", "form", "pattern", "options", "prefixes", "rules", "include")
 LIMIT_KEYS = ("request_records", "request_bytes", "record_bytes", "record_overhead", "in_flight")
 NEEDS_KEYS = ("tape", "key", "headers", "meta")
 # Stored bytes that have a version, and the only kind that writes them (None: any kind).
@@ -56,6 +56,9 @@ DURATION_NS = {"ns": 1, "us": 10**3, "ms": 10**6, "s": 10**9, "m": 60 * 10**9, "
                "d": 86400 * 10**9}
 SIZE_BYTES = {"": 1, "B": 1, "KB": 10**3, "MB": 10**6, "GB": 10**9, "TB": 10**12, "KiB": 2**10,
               "MiB": 2**20, "GiB": 2**30, "TiB": 2**40}
+
+# Words before a colon that manifests have already: no reference may take them.
+TAKEN = ("env", "file", "header", "time", "now")
 
 # What the host's reader takes (core/loader): a plugin that it would refuse is not built.
 NOTE_BYTES_MAX = 1 << 20
@@ -244,6 +247,7 @@ class Checker:
             if kind != "sink":
                 self.bad(where, "only a sink writes to a stream of the program")
             self.one_of(where, value, "writes_to", STREAMS, True)
+        self.reference(where, value, kind)
         options = value.get("options", [])
         self.options(where, options, 0)
         if isinstance(options, list):
@@ -253,6 +257,24 @@ class Checker:
                 self.bad(where, f'prefix {show(prefix)}: expected words that end in a dot, '
                                 f'such as "properties."')
         self.rules(where, value)
+
+    def reference(self, where, value, kind):
+        """A reference has no node: nobody could give it options, and no record passes it."""
+        if kind != "reference":
+            for key in ("form", "pattern"):
+                if key in value:
+                    self.bad(where, f'only a reference has "{key}"')
+            return
+        self.text(where, value, "form", True)
+        pattern = self.text(where, value, "pattern", True)
+        if pattern and not (pattern.startswith("^") and pattern.endswith("$")):
+            self.bad(where, f'"pattern": expected one of the whole text, ^...$, found {show(pattern)}')
+        if value.get("name") in TAKEN:
+            self.bad(where, f"{show(value['name'])} is a word of manifests already")
+        for key in ("options", "prefixes", "rules", "guarantee", "capabilities", "needs", "state",
+                    "default_framing", "suffix", "service_interval"):
+            if value.get(key):
+                self.bad(where, f'a reference has no "{key}"')
 
     def limits(self, where, value):
         if not self.keys(where, value, LIMIT_KEYS):
@@ -704,6 +726,10 @@ def component_page(component):
         facts.append(f"File suffix: `{component['suffix']}`.")
     if facts:
         lines += [" ".join(facts), ""]
+    if component["kind"] == "reference":
+        lines += [f"Written `${{{component['name']}:{component['form']}}}`. "
+                  f"Pattern behind the colon: `{component['pattern']}`.", ""]
+        return lines
     options = component.get("options", [])
     if not options and not component.get("prefixes"):
         lines += ["It has no options.", ""]

@@ -19,7 +19,7 @@ import sys
 
 # In the order in which they include each other.
 HEADERS = ("types", "value", "batch", "plugin", "instance", "source", "sink", "serde", "transform",
-           "host")
+           "reference", "host")
 
 
 def without_comments(text):
@@ -47,7 +47,10 @@ def structs(include_dir):
     """Name -> field names of every struct that has a body."""
     found = {}
     for name in HEADERS:
-        with open(os.path.join(include_dir, "weir", name + ".h"), encoding="utf-8") as file:
+        path = os.path.join(include_dir, "weir", name + ".h")
+        if not os.path.exists(path):  # reference.h came with 0.10
+            continue
+        with open(path, encoding="utf-8") as file:
             text = without_comments(file.read())
         for match in re.finditer(r"typedef\s+struct\s+(\w+)\s*\{(.*?)\n\}\s*\1\s*;", text, re.S):
             found[match.group(1)] = field_names(match.group(2))

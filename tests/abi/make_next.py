@@ -13,7 +13,7 @@ import re
 import sys
 
 HEADERS = ("abi", "types", "value", "batch", "plugin", "instance", "source", "sink", "serde",
-           "transform", "host")
+           "transform", "reference", "host")
 GROWTH = "    uint64_t next_field;\n    uint64_t (*next_slot)(uint64_t value);\n"
 
 

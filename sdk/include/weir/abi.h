@@ -6,7 +6,7 @@
  *   batch.h      batches, rows, columns; builder and tape facets
  *   plugin.h     entry point, host table, components
  *   instance.h   open, close, state, live check: what all kinds share
- *   source.h sink.h serde.h transform.h   the tables of each kind
+ *   source.h sink.h serde.h transform.h reference.h   the tables of each kind
  *   host.h       the other facets of the host
  *
  * weir/sdk.h (not part of the ABI) makes all of this convenient.
@@ -18,6 +18,7 @@
 #include "weir/host.h"
 #include "weir/instance.h"
 #include "weir/plugin.h"
+#include "weir/reference.h"
 #include "weir/serde.h"
 #include "weir/sink.h"
 #include "weir/source.h"

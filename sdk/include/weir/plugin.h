@@ -81,7 +81,8 @@ typedef struct weir_validate {
     weir_error *error; /* filled on failure, with WEIR_DETAIL_OPTION naming the key */
 } weir_validate;
 
-/* One thing a manifest can name as `type` or as a format. Static in the plugin. */
+/* One thing a manifest can name: as `type`, as a format, or as `${NAME:...}`. Static in the plugin.
+ */
 typedef struct weir_component {
     uint32_t struct_size;
     uint32_t kind;         /* WEIR_KIND_* */

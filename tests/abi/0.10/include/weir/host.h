@@ -79,11 +79,19 @@ typedef struct weir_host_state {
     uint32_t reserved;
     /* Writes one blob; bytes are copied. [task] */
     weir_status (*write)(weir_writer *writer, const weir_blob *blob);
-    /* Keyed state of the key being applied: a value per name. [task] */
+    /* State of the key being applied: a value per name. For transforms with WEIR_CAP_KEYED, during
+     * apply; else WEIR_E_UNSUPPORTED or INVALID_STATE. The host stores it with each checkpoint and
+     * brings it to the instance that gets the key's records, also with another parallelism. Values
+     * come back as they were put, under every state version that the component reads: one that may
+     * change its layout says so in its first byte. `get`: NOT_FOUND, or bytes that are valid until
+     * the next put or remove, or until apply returns. `put`: copies; TOO_LARGE above 16 MiB, 256
+     * names a key or 255 bytes of a name; NOMEM when the pipeline's budget for state is spent.
+     * `remove`: NOT_FOUND if there is none; state that is never removed is kept for ever. [task] */
     weir_status (*get)(weir_ctx *ctx, const char *name, weir_str *out);
     weir_status (*put)(weir_ctx *ctx, const char *name, weir_str value);
     weir_status (*remove)(weir_ctx *ctx, const char *name);
-    /* A timer of the key being applied, in event time or wall time. [task] */
+    /* A timer of the key being applied, in event time or wall time. Not offered yet:
+     * WEIR_E_UNSUPPORTED. [task] */
     weir_status (*timer_set)(weir_ctx *ctx, uint32_t wall, int64_t time_us);
     weir_status (*timer_clear)(weir_ctx *ctx, uint32_t wall, int64_t time_us);
 } weir_host_state;

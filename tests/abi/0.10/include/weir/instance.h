@@ -33,6 +33,7 @@ extern "C" {
 #define WEIR_SCOPE_SPLIT 1u     /* of one split; given to every instance of the node */
 #define WEIR_SCOPE_ITEM 2u      /* given to exactly one instance */
 #define WEIR_SCOPE_BROADCAST 3u /* given to every instance */
+/* 4 is the host's own, for state by key. */
 /* In weir_recover only: what a retained checkpoint lists as prepared and not yet committed. */
 #define WEIR_SCOPE_COMMITTABLE 5u
 typedef struct weir_blob {
@@ -106,7 +107,9 @@ typedef struct weir_check_live {
     uint32_t struct_size;
     uint32_t reserved;
     int64_t deadline_ns;
-    /* One line for people: what was tried and found. Copied before return. [control] */
+    /* One line for people: what was tried and found. Copied before return. With a failure, `error`
+     * as it was filled since the last report adds code, hint and details; if `text` is empty its
+     * text is the line. A failure that is returned without a report is told as one. [control] */
     void (*report)(struct weir_check_live *args, weir_status status, weir_str text);
     weir_error *error;
 } weir_check_live;

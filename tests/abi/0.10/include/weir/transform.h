@@ -18,7 +18,7 @@ typedef struct weir_apply {
     uint32_t struct_size;
     uint32_t reserved;
     const weir_batch *batch; /* decoded if WEIR_CAP_NEEDS_TAPE; the host's reference */
-    weir_str key;            /* behind an exchange by key: the key all records share */
+    weir_str key; /* WEIR_CAP_KEYED: the key all records share, the text of exchange.key */
     weir_emitter *emitter;
     /* Sends a batch on; takes over the reference. Port 0 is the main output. Emitting `batch`
      * itself needs a retain first. [task] */

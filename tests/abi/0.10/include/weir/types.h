@@ -79,11 +79,12 @@ typedef int32_t weir_status;
 #define WEIR_DETAIL_OPTION "option"
 #define WEIR_DETAIL_HINT "hint"
 
-/* Component kinds. 5 to 8 are reserved: lookup, secrets, schema registry, checkpoint store. */
+/* Component kinds. 5, 7 and 8 are reserved: lookup, schema registry, checkpoint store. */
 #define WEIR_KIND_SOURCE 1u
 #define WEIR_KIND_SINK 2u
 #define WEIR_KIND_SERDE 3u
 #define WEIR_KIND_TRANSFORM 4u
+#define WEIR_KIND_REFERENCE 6u
 
 /* Log levels. */
 #define WEIR_LOG_ERROR 1u
