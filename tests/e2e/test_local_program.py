@@ -1,9 +1,11 @@
 """weir-local as a program for people: `weir local`, what it prints, how fast it is there."""
 
 import json
+import os
 import re
 import shutil
 import subprocess
+import sys
 import time
 import urllib.request
 
@@ -11,7 +13,7 @@ import pytest
 
 from local import PROGRAM, LocalAws
 from processes import wait_for
-from weir import FAILED, OK, PROGRAM as WEIR, SANITIZED, USAGE
+from weir import BUILD, FAILED, OK, PROGRAM as WEIR, ROOT, SANITIZED, USAGE
 
 
 def test_weir_local_is_the_program_with_the_same_options(weir):
@@ -59,6 +61,17 @@ def test_a_port_that_is_taken_is_said_at_once(weir, tmp_path):
     with LocalAws(tmp_path / "first") as first:
         result = weir.run("local", "--listen", f"127.0.0.1:{first.port}")
     assert result.status == FAILED and str(first.port) in result.err and "in use" in result.err, result
+
+
+def test_the_demonstration_counts_what_arrived(tmp_path):
+    """scripts/demo without its build; -S: with nothing but Python's standard library."""
+    demo = subprocess.run([sys.executable, "-I", "-S", ROOT / "scripts" / "demo.py", "2", tmp_path / "demo"],
+                          env={**os.environ, "WEIR_BUILD": str(BUILD)}, capture_output=True, text=True)
+    text = demo.stdout + demo.stderr
+    assert demo.returncode == 0, text
+    [(sent, found)] = re.findall(r"^== (\d+) records were put into the stream, (\d+) are in the files$",
+                                 text, re.M)
+    assert sent == found and int(sent) >= 800 and "is read to its end, 2 children" in text, text
 
 
 @pytest.mark.measure
