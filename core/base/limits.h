@@ -19,6 +19,8 @@
 #define LIMIT_DIAGS 100u
 /* A value that ${file:...} or ${env:...} brings in. */
 #define LIMIT_REFERENCE_BYTES (64 * KIB)
+/* What stands in a reference behind its colon: the key of an S3 object has at most 1,024. */
+#define LIMIT_REFERENCE_NAME_BYTES 2048u
 /* Nodes of a pipeline, and tasks (threads) over all of them. */
 #define LIMIT_NODES 1000u
 #define LIMIT_PARALLELISM 1024u

@@ -59,6 +59,7 @@ static void read_words(load *l, const tree_node *map, const note_component *comp
 static void read_serde(load *l, const tree_node *map, place type_at, format_spec *out) {
     bool raw = str_eq(out->type, STR("raw"));
     options_source source = {.map = map,
+                             .component = true,
                              .others = core_words,
                              .other_count = COUNT_OF(core_words),
                              .label = "format.",

@@ -32,6 +32,11 @@ typedef struct load {
     diags *out;
     properties *props;
     const outside_text *outside; /* the latest first */
+    bool component; /* what is being read is an option of a component: plugins' references may be
+                       used */
+    bool offline;   /* nobody will use it: nothing is fetched for it */
+    plugin_reference *references; /* in `memory` */
+    size_t reference_count, reference_capacity;
     bool no_memory; /* an allocation failed: reported once, the result is thrown away */
 } load;
 

@@ -34,7 +34,7 @@ static weir_status system_read(void *self, const char *path, size_t max, buf *ou
     return os_read_file(path, max, out, err);
 }
 
-static const manifest_env system_env = {.get = system_get, .read = system_read};
+const manifest_env manifest_env_system = {.get = system_get, .read = system_read};
 
 /* The absolute folder of the manifest. */
 static weir_str find_base_dir(load *l, const char *path) {
@@ -74,6 +74,8 @@ static const pipeline *load_tree(load *l, weir_str text) {
     read_top(l, root, p);
     properties_check_used(l);
     properties_free(props);
+    p->references = l->references;
+    p->reference_count = l->reference_count;
     return p;
 }
 
@@ -81,7 +83,7 @@ static bool begin(load *l, const manifest_input *input, registry *plugins, arena
                   diags *out) {
     const char *file = strcmp(input->path, "-") == 0 ? "<stdin>" : input->path;
     *l = (load){.input = input,
-                .env = input->env != NULL ? *input->env : system_env,
+                .env = input->env != NULL ? *input->env : manifest_env_system,
                 .plugins = plugins,
                 .memory = memory,
                 .out = out};
@@ -115,7 +117,7 @@ const pipeline *manifest_load_text(const manifest_input *input, weir_str text, r
 
 const pipeline *manifest_load(const manifest_input *input, registry *plugins, arena *memory,
                               diags *out) {
-    const manifest_env *env = input->env != NULL ? input->env : &system_env;
+    const manifest_env *env = input->env != NULL ? input->env : &manifest_env_system;
     const char *path = strcmp(input->path, "-") == 0 ? "/dev/stdin" : input->path;
     const pipeline *p = NULL;
     buf text;

@@ -62,6 +62,8 @@ typedef struct option_value {
     bool is_word; /* a special word that a type takes beside its values, as `unlimited`: in `text`;
                      i64 and f64 are -1 */
     bool is_map;  /* a mapping of sub-keys was given; their values stand under "KEY.FIELD" */
+    bool is_unknown; /* holds a reference that was not fetched: `text` is as written, no number or
+                        index is set, nothing of it was checked; of a list or map: one of them */
     place at;
     weir_str text; /* scalars; a SECRET's text is never printed */
     int64_t i64;   /* INT, BOOL (0/1), SIZE, DURATION (ns), TIME (us), ENUM (index of value) */
@@ -82,6 +84,7 @@ typedef struct options {
 } options;
 const option_value *options_get(const options *o,
                                 weir_str key); /* NULL if neither given nor default */
+bool options_known(const options *o);          /* no value is_unknown */
 
 typedef enum { FRAMING_NONE, FRAMING_LINES, FRAMING_LENGTH } framing_kind;
 typedef enum { PASS_AUTO, PASS_NEVER } pass_kind;
@@ -171,6 +174,12 @@ typedef struct settings_spec {
     uint64_t memory_bytes;
 } settings_spec;
 
+/* A reference that only a plugin can resolve, `${NAME:TEXT}`. */
+typedef struct plugin_reference {
+    weir_str text; /* "NAME:TEXT" */
+    place at;      /* where it is used first */
+} plugin_reference;
+
 typedef struct pipeline {
     weir_str name, description;
     const char *file;
@@ -178,14 +187,22 @@ typedef struct pipeline {
     settings_spec settings;
     const node *const *nodes; /* topological order: sources first */
     size_t node_count;
+    const plugin_reference *references; /* in the order of their first use */
+    size_t reference_count;
 } pipeline;
 
 /* What a manifest may ask of the world outside; NULL slots are not called. */
 typedef struct manifest_env {
     const char *(*get)(void *self, const char *name); /* NULL if unset */
     weir_status (*read)(void *self, const char *path, size_t max, buf *out, weir_error *err);
+    /* The value of a reference of a plugin, appended to `out`; `text` is what stands behind the
+     * colon and fits the component's pattern. Called once for each that options of components use.
+     * NULL: such values stay unknown, and everything but them is checked. */
+    weir_status (*fetch)(void *self, const component_ref *reference, weir_str text, buf *out,
+                         weir_error *err);
     void *self;
 } manifest_env;
+extern const manifest_env manifest_env_system; /* environment and files of the process */
 
 typedef struct manifest_input {
     const char *path;       /* "-" = standard input */

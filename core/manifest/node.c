@@ -185,6 +185,7 @@ static void read_component(load *l, const tree_node *map, draft *d) {
         .rule_count = d->note->rule_count,
         .others = core_words,
         .other_count = COUNT_OF(core_words),
+        .component = true,
         .owner = load_printf(l, "%s (%.*s)", d->owner, STR_FMT(n->type)),
         .at = n->at,
     };

@@ -48,7 +48,16 @@ static void check_twice(reader *r, const options *all) {
     }
 }
 
+static void read_all(load *l, const options_source *source, options *out);
+
 void options_read(load *l, const options_source *source, options *out) {
+    bool before = l->component;
+    l->component = source->component;
+    read_all(l, source, out);
+    l->component = before;
+}
+
+static void read_all(load *l, const options_source *source, options *out) {
     reader r = {.l = l, .source = source};
     level top = {.map = source->map,
                  .table = source->table,
@@ -86,6 +95,13 @@ const option_value *options_get(const options *o, weir_str key) {
             high = middle;
     }
     return NULL;
+}
+
+bool options_known(const options *o) {
+    for (size_t i = 0; i < o->count; i++) {
+        if (o->values[i].is_unknown) return false;
+    }
+    return true;
 }
 
 int64_t options_i64(const options *o, const char *key, int64_t otherwise) {
@@ -237,6 +253,7 @@ static void read_list(reader *r, const note_option *o, const char *what, const t
         option_value item = {.text = str_of("")};
         value_read(r->l, o, what, lone ? n : n->items[i], &item);
         items[i] = item.text;
+        v->is_unknown = v->is_unknown || item.is_unknown;
     }
     v->entry_count = count;
     v->entry_values = items;
@@ -266,6 +283,7 @@ static void read_free_map(reader *r, const note_option *o, const char *what, con
         }
         names[i] = load_keep(r->l, pair->key);
         values[i] = entry.text;
+        v->is_unknown = v->is_unknown || entry.is_unknown;
         if (templates) programs[i] = entry.tmpl;
     }
     v->entry_count = n->count;

@@ -20,6 +20,7 @@ typedef struct options_source {
     size_t rule_count;
     const weir_str *others; /* keys of the mapping that somebody else reads */
     size_t other_count;
+    bool component;    /* options of a component: values may come from plugins' references */
     bool partial;      /* every key that is not in the table is somebody else's */
     const char *label; /* in front of keys in messages: "settings." */
     const char *owner; /* "sink 'out'", for messages */

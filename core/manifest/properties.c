@@ -265,7 +265,12 @@ void properties_check_used(load *l) {
     void *value;
     while (map_next(l->props->by_name, &cursor, &name, &value)) {
         property *p = value;
+        bool component = l->component, offline = l->offline;
+        l->component = true;
+        l->offline = true; /* whatever is used has been resolved */
         reference_resolve_property(l, p, TEXT_TEMPLATE, p->at);
+        l->component = component;
+        l->offline = offline;
         if (p->used) continue;
         const char *shown = load_printf(l, "%.*s", STR_FMT(name));
         if (p->from_set) {

@@ -22,11 +22,14 @@ struct property {
     place at;       /* of the value in force */
     place declared; /* of the key that was there first */
     bool from_set;  /* exists through --set alone */
-    bool external;  /* a variable of the environment or a file: its text is data, and not shown */
+    bool external;  /* a variable of the environment, a file, a plugin's: its text is data, and not
+                       shown */
     bool used;
     resolve_state state[2]; /* by text_mode */
     weir_str resolved[2];
     bool tainted;          /* holds text of an external one */
+    bool fetched;          /* holds text of a plugin's reference */
+    bool unknown;          /* and nobody has asked for it */
     const property *outer; /* while BUSY: who asked for it */
 };
 

@@ -1,5 +1,10 @@
 /*
- * core/manifest/reference.h - ${group.key}, ${env:NAME}, ${env:NAME:-default}, ${file:PATH}.
+ * core/manifest/reference.h - ${group.key}, ${env:NAME}, ${env:NAME:-default}, ${file:PATH}, and
+ * ${NAME:TEXT} of plugins.
+ *
+ * A plugin's reference can stand in options of components only: who the pipeline is, what its nodes
+ * are and how they are joined is known without asking anybody. It is fetched through
+ * manifest_env.fetch, or stays unknown.
  *
  * "$$" is a dollar sign; a dollar sign before anything but "{" and "$" is itself. In a template
  * the record's own placeholders (${.field}, ${time:...}) are left where they are and what comes
@@ -12,7 +17,8 @@
 
 typedef struct resolved_text {
     weir_str text;
-    bool tainted; /* came from the environment or a file: not for messages */
+    bool tainted; /* came from the environment, a file or a plugin: not for messages */
+    bool unknown; /* holds a plugin's reference that was not fetched: as it is written */
     bool changed; /* differs from what stands in the manifest */
 } resolved_text;
 

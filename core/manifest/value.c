@@ -117,6 +117,9 @@ bool value_read(load *l, const note_option *o, const char *what, const tree_node
     if (!reference_resolve(l, n, mode, &r.resolved)) return false;
     v->text = load_keep(l, r.resolved.text);
     if (r.resolved.tainted) load_mark_outside(l, v->text, n->text);
+    v->is_unknown = r.resolved.unknown;
+    /* What the rest of a template says is known all the same. */
+    if (v->is_unknown && o->type != OPTION_TEMPLATE) return true;
     switch (o->type) {
     case OPTION_ENUM:
         return read_enum(&r, v);

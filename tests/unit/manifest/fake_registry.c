@@ -143,6 +143,10 @@ static const component_ref components[] = {
       .option_count = 1}},
     {{.kind = WEIR_KIND_TRANSFORM, .name = T("same")}},
     {{.kind = WEIR_KIND_SERDE, .name = T("json"), .options = json_options, .option_count = 1}},
+    {{.kind = WEIR_KIND_REFERENCE,
+      .name = T("vault"),
+      .form = T("PATH:FIELD"),
+      .pattern = T("^[a-z/]+(:[a-z]+)?$")}},
 };
 
 /* ---- the registry ---- */
@@ -150,7 +154,12 @@ static const component_ref components[] = {
 struct plugin_ref {
     note n;
 };
-static plugin_ref plugins[] = {{{.name = T("std"), .version = T("1.2.0"), .path = T("")}}};
+static const note_component offered[] = {{.kind = WEIR_KIND_REFERENCE, .name = T("vault")}};
+static plugin_ref plugins[] = {{{.name = T("std"),
+                                 .version = T("1.2.0"),
+                                 .path = T(""),
+                                 .components = offered,
+                                 .component_count = 1}}};
 char added_path[512];
 char added_sha256[80];
 

@@ -146,9 +146,6 @@ static void test_errors(void **state) {
     check_with(M("", "stream: '${stream}'"), NULL, NULL, "4:28 bad-reference\n");
     check_with(M("", "stream: '${}'"), NULL, NULL, "4:28 bad-reference\n");
     check_with(M("", "stream: 'x${a.b'"), NULL, NULL, "4:29 bad-reference\n");
-    check_with(M("", "stream: '${secretsmanager:ID:F}'"), NULL, NULL,
-               "4:28 reference-unsupported\n");
-    check_with(M("", "stream: '${s3file:B/K}'"), NULL, NULL, "4:28 reference-unsupported\n");
     check_with(M("", "stream: '${file:/none}'"), NULL, NULL, "4:28 reference-file\n");
     check_with(M("", "stream: '${file:nul}'"), NULL, NULL, "4:28 reference-file\n");
 }
