@@ -23,6 +23,9 @@ test_packages=(clang clang-tidy clang-format libclang-rt-14-dev make git curl)
 tool_packages() {
     command -v openssl >/dev/null || echo openssl
     command -v node >/dev/null && command -v npm >/dev/null || echo nodejs npm
+    # The judges of tests/judges: Amazon's Java libraries.
+    command -v javac >/dev/null && command -v keytool >/dev/null || echo openjdk-17-jdk-headless
+    command -v mvn >/dev/null || echo maven
     python3 -c 'import venv, ensurepip' 2>/dev/null || echo python3-venv
 }
 
