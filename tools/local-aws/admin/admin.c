@@ -3,12 +3,18 @@
  */
 #include <inttypes.h>
 #include <stdio.h>
+#include <string.h>
 
 #include "admin/faults.h"
+#include "admin/journal.h"
+#include "admin/rules.h"
 #include "base/mem.h"
 #include "base/str.h"
 #include "services.h"
 #include "weir/json.h"
+
+#define OUT_MAX ((size_t)16 << 20)
+#define JOURNAL_MAX ((size_t)1 << 30)
 
 static bool claims(void *state, const exchange *x) {
     (void)state;
@@ -42,14 +48,15 @@ static void clock_reply(local *home, exchange *x) {
 }
 
 static void set_clock(local *home, exchange *x, const weir_value *in) {
-    const weir_value *advance = weir_json_get(in, "advance_ms"),
-                     *skew = weir_json_get(in, "skew_ms");
-    if ((advance && (advance->type != WEIR_V_I64 || advance->as.i64 < 0)) ||
-        (skew && skew->type != WEIR_V_I64) || (!advance && !skew)) {
-        reply_error(x, 400, "expected {\"advance_ms\": N >= 0} or {\"skew_ms\": N}");
+    static const rules_member members[] = {{"advance_ms", 'i', 0, INT64_MAX},
+                                           {"skew_ms", 'i', -INT64_MAX, INT64_MAX}};
+    char error[256];
+    if (!rules_check(in, "", members, 2, error, sizeof error)) {
+        reply_error(x, 400, error);
         return;
     }
-    if (advance) server_advance(local_server(home), advance->as.i64);
+    const weir_value *skew = weir_json_get(in, "skew_ms");
+    server_advance(local_server(home), weir_json_get_i64(in, "advance_ms", 0));
     if (skew) server_set_skew(local_server(home), skew->as.i64);
     clock_reply(home, x);
 }
@@ -67,70 +74,152 @@ static void set_faults(local *home, exchange *x, const weir_value *in) {
     buf_free(&b);
 }
 
-static void show(local *home, exchange *x, bool faults) {
+static void get_faults(local *home, exchange *x, const weir_value *in) {
+    (void)in;
     buf b;
-    buf_init(&b, (size_t)16 << 20);
-    if (faults)
-        faults_write(local_faults(home), &b);
-    else
-        stats_write(local_stats(home), &b);
+    buf_init(&b, OUT_MAX);
+    faults_write(local_faults(home), &b);
     reply(x, 200, &b);
     buf_free(&b);
 }
 
-/* False: the path names no service with settings. */
-static bool to_service(local *home, exchange *x, const weir_value *in) {
-    weir_str path = exchange_request(x)->path;
-    char name[64];
-    size_t n = (size_t)path.len - 7;
-    if (n >= sizeof name) return false;
-    memcpy(name, path.ptr + 7, n);
-    name[n] = 0;
-    const local_service *s = local_service_named(home, name);
-    if (!s || !s->admin) return false;
+static void clear_faults(local *home, exchange *x, const weir_value *in) {
+    faults_clear(local_faults(home));
+    get_faults(home, x, in);
+}
+
+static void get_stats(local *home, exchange *x, const weir_value *in) {
+    (void)in;
     buf b;
-    buf_init(&b, (size_t)1 << 20);
+    buf_init(&b, OUT_MAX);
+    stats_write(local_stats(home), &b);
+    reply(x, 200, &b);
+    buf_free(&b);
+}
+
+static void clear_stats(local *home, exchange *x, const weir_value *in) {
+    stats_reset(local_stats(home));
+    get_stats(home, x, in);
+}
+
+static void get_clock(local *home, exchange *x, const weir_value *in) {
+    (void)in;
+    clock_reply(home, x);
+}
+
+static void get_journal(local *home, exchange *x, const weir_value *in) {
+    (void)in;
+    char error[256] = "out of memory";
+    buf b;
+    buf_init(&b, JOURNAL_MAX);
+    if (journal_write(faults_journal(local_faults(home)), exchange_request(x)->query, &b, error,
+                      sizeof error))
+        reply(x, 200, &b);
+    else
+        reply_error(x, 400, error);
+    buf_free(&b);
+}
+
+static void clear_journal(local *home, exchange *x, const weir_value *in) {
+    journal_clear(faults_journal(local_faults(home)));
+    get_journal(home, x, in);
+}
+
+static void set_journal(local *home, exchange *x, const weir_value *in) {
+    char error[256];
+    if (journal_set(faults_journal(local_faults(home)), in, error, sizeof error))
+        get_journal(home, x, in);
+    else
+        reply_error(x, 400, error);
+}
+
+static void save(local *home, exchange *x, const weir_value *in) {
+    char error[1024];
+    (void)in;
+    if (!local_settings(home)->dir) {
+        reply_error(x, 400, "nowhere to save to: start with --dir");
+    } else if (!local_save(home, error, sizeof error)) {
+        reply_error(x, 500, error);
+    } else {
+        buf b;
+        buf_init(&b, 8192);
+        buf_append_z(&b, "{\"dir\":");
+        buf_append_json(&b, str_of(local_settings(home)->dir));
+        buf_append_char(&b, '}');
+        reply(x, 200, &b);
+        buf_free(&b);
+    }
+}
+
+typedef struct place {
+    const char *name;
+    void (*get)(local *home, exchange *x, const weir_value *in);
+    void (*post)(local *home, exchange *x, const weir_value *in);
+    void (*erase)(local *home, exchange *x, const weir_value *in);
+} place;
+
+static const place places[] = {{"faults", get_faults, set_faults, clear_faults},
+                               {"stats", get_stats, NULL, clear_stats},
+                               {"clock", get_clock, set_clock, NULL},
+                               {"journal", get_journal, set_journal, clear_journal},
+                               {"save", NULL, save, NULL}};
+
+/* A service's own settings, which nothing given leaves as they are. */
+static void ask_service(const local_service *s, exchange *x, const weir_value *in) {
+    buf b;
+    buf_init(&b, OUT_MAX);
     if (s->admin(s->own, in, &b))
         reply(x, 200, &b);
     else
         reply_error(x, 400, b.data ? b.data : "out of memory");
     buf_free(&b);
-    return true;
 }
 
-static void serve(void *state, exchange *x) {
-    local *home = state;
+static void answer(local *home, exchange *x, weir_str name, const weir_value *in) {
     const server_request *r = exchange_request(x);
     bool get = str_eq_z(r->method, "GET"), post = str_eq_z(r->method, "POST"),
          erase = str_eq_z(r->method, "DELETE");
-    bool faults = str_eq_z(r->path, "/_weir/faults"), stats = str_eq_z(r->path, "/_weir/stats"),
-         clock = str_eq_z(r->path, "/_weir/clock");
-    weir_json_fault fault = {0};
-    weir_json_doc *doc = post ? weir_json_read(r->body, WEIR_JSON_UNIQUE_KEYS, &fault) : NULL;
-    if (!faults && !stats && !clock && post && doc && to_service(home, x, weir_json_root(doc))) {
-        ;
-    } else if (!faults && !stats && !clock) {
+    for (size_t i = 0; i < sizeof places / sizeof places[0]; i++) {
+        const place *p = &places[i];
+        if (!str_eq_z(name, p->name)) continue;
+        void (*run)(local *, exchange *, const weir_value *) = get     ? p->get
+                                                               : post  ? p->post
+                                                               : erase ? p->erase
+                                                                       : NULL;
+        if (run)
+            run(home, x, in);
+        else
+            reply_error(x, 405, "expected GET, or POST and DELETE where there is something to set");
+        return;
+    }
+    char z[64] = "";
+    if (name.len < sizeof z) memcpy(z, name.ptr, (size_t)name.len);
+    const local_service *s = local_service_named(home, z);
+    if (!s || !s->admin)
         reply_error(
             x, 404,
-            "expected /_weir/faults, /_weir/stats, /_weir/clock, or POST to a service's settings");
-    } else if (post && !doc) {
-        reply_error(x, 400, fault.text ? fault.text : "out of memory");
-    } else if (post && faults) {
-        set_faults(home, x, weir_json_root(doc));
-    } else if (post && clock) {
-        set_clock(home, x, weir_json_root(doc));
-    } else if (get && clock) {
-        clock_reply(home, x);
-    } else if (erase && !clock) {
-        if (faults)
-            faults_clear(local_faults(home));
-        else
-            stats_reset(local_stats(home));
-        show(home, x, faults);
-    } else if (get) {
-        show(home, x, faults);
+            "expected /_weir/ and faults, stats, clock, journal, save, or a service that has settings");
+    else if (get || post)
+        ask_service(s, x, in);
+    else
+        reply_error(x, 405, "expected GET or POST");
+}
+
+static void serve(void *state, exchange *x) {
+    const server_request *r = exchange_request(x);
+    bool post = str_eq_z(r->method, "POST");
+    weir_json_fault fault = {0};
+    weir_json_doc *doc =
+        weir_json_read(post && r->body.len ? r->body : STR("{}"), WEIR_JSON_UNIQUE_KEYS, &fault);
+    char error[256];
+    if (!doc) {
+        snprintf(error, sizeof error, "line %u, column %u: %s", fault.line, fault.column,
+                 fault.text ? fault.text : "out of memory");
+        reply_error(x, 400, error);
+    } else if (weir_json_root(doc)->type != WEIR_V_OBJECT) {
+        reply_error(x, 400, "expected an object");
     } else {
-        reply_error(x, 405, "expected GET, or POST and DELETE where there is something to set");
+        answer(state, x, str_make(r->path.ptr + 7, (size_t)r->path.len - 7), weir_json_root(doc));
     }
     weir_json_free(doc);
 }

@@ -6,6 +6,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 
+#include "admin/faults.h"
 #include "base/map.h"
 #include "base/mem.h"
 
@@ -15,6 +16,7 @@
 #define PRESIGNED_MAX_S 604800
 #define SIGNED_HEADERS_MAX 128u
 #define QUERY_MAX 1024u
+#define CANONICAL_MAX ((size_t)4 << 20)
 
 /* ---- who may sign ---- */
 
@@ -25,6 +27,7 @@ typedef struct credential {
 
 struct credentials {
     map *by_key;
+    map *expired; /* before their time, by a fault; NULL: none ever was */
 };
 
 struct credentials *credentials_new(void) {
@@ -51,7 +54,22 @@ void credentials_free(struct credentials *c) {
     void *value;
     while (map_next(c->by_key, &cursor, &key, &value)) credential_free(value);
     map_free(c->by_key);
+    map_free(c->expired);
     mem_free(c);
+}
+
+void credentials_expire(struct credentials *c, weir_str access_key) {
+    if (!c->expired) c->expired = map_new();
+    if (c->expired) map_put(c->expired, access_key, c);
+}
+
+void credentials_revive(struct credentials *c) {
+    map_free(c->expired);
+    c->expired = NULL;
+}
+
+static bool expired(const struct credentials *c, weir_str access_key) {
+    return c->expired && map_get(c->expired, access_key);
 }
 
 void credentials_remove(struct credentials *c, weir_str access_key) {
@@ -68,6 +86,7 @@ bool credentials_add(struct credentials *c, weir_str access_key, weir_str secret
     buf_append_str(&one->token, token);
     one->expires_ms = expires_ms;
     credentials_remove(c, access_key);
+    if (c->expired) map_remove(c->expired, access_key);
     if (buf_ok(&one->secret) && buf_ok(&one->token) && map_put(c->by_key, access_key, one))
         return true;
     credential_free(one);
@@ -554,7 +573,7 @@ static aws_auth check(struct credentials *all, const server_request *r, const cl
     if (a == AWS_AUTH_OK) a = in_time(c, now_ms, out);
     if (a != AWS_AUTH_OK) return a;
     if (!str_eq(c->token, buf_str(&who->token))) return AWS_AUTH_BAD_TOKEN;
-    if (services_ms >= who->expires_ms) return AWS_AUTH_EXPIRED;
+    if (services_ms >= who->expires_ms || expired(all, c->access_key)) return AWS_AUTH_EXPIRED;
 
     const char *why = "the header list is malformed";
     if (!canonical_request(r, c, canonical, &why)) {
@@ -587,7 +606,7 @@ aws_auth verify_request(struct credentials *c, const server_request *r, const ch
     memset(out, 0, sizeof *out);
     buf hold, own;
     buf_init(&hold, (size_t)1 << 20);
-    buf_init(&own, (size_t)4 << 20);
+    buf_init(&own, CANONICAL_MAX);
     claim claimed;
     aws_auth a = read_claim(r, &claimed, &hold);
     if (a == AWS_AUTH_OK) {
@@ -605,11 +624,16 @@ aws_auth aws_authenticate(local *home, const exchange *x, const char *scope_serv
     const server_request *r = exchange_request(x);
     if (!local_settings(home)->verify) {
         verify_read(r, out);
-        return AWS_AUTH_OK;
+        return expired(local_credentials(home), out->access_key) ? AWS_AUTH_EXPIRED : AWS_AUTH_OK;
     }
-    return verify_request(local_credentials(home), r, scope_service,
-                          server_told_ms(local_server(home)), server_now_ms(local_server(home)),
-                          out, NULL);
+    buf canonical;
+    buf_init(&canonical, CANONICAL_MAX);
+    aws_auth a = verify_request(local_credentials(home), r, scope_service,
+                                server_told_ms(local_server(home)),
+                                server_now_ms(local_server(home)), out, &canonical);
+    if (a == AWS_AUTH_MISMATCH) faults_canonical(x, buf_str(&canonical));
+    buf_free(&canonical);
+    return a;
 }
 
 bool aws_credentials_add(local *home, weir_str access_key, weir_str secret, weir_str token,

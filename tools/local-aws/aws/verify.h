@@ -17,6 +17,10 @@ void credentials_free(struct credentials *c);
 bool credentials_add(struct credentials *c, weir_str access_key, weir_str secret, weir_str token,
                      int64_t expires_ms);
 void credentials_remove(struct credentials *c, weir_str access_key);
+/* Calls the key expired whatever its end, until it is added anew or credentials_revive; also keys
+ * that are not known here, since a server that checks no signatures knows none. */
+void credentials_expire(struct credentials *c, weir_str access_key);
+void credentials_revive(struct credentials *c);
 
 /* The check itself, apart from any server. `now_ms` is the time that dates are
  * held against (server_told_ms), `services_ms` the one that credentials end by (server_now_ms).

@@ -14,6 +14,10 @@ typedef struct entry {
     weir_str key, base64, bytes; /* base64 or bytes */
     uint32_t size;
     hash_key hash;
+    shard *to;
+    const char *code; /* why it is not stored, or NULL */
+    uint64_t at;      /* its place in the shard */
+    int64_t arrival_ms;
 } entry;
 
 /* The member's place for messages: "data", or "records.3.member.data". */
@@ -104,17 +108,21 @@ static bool within_limits(const stream *s, shard *d, const entry *e) {
     return false;
 }
 
-static bool store(aws_call *call, stream *s, shard *d, const entry *e) {
-    if (shard_put(s, d, e->key, e->base64, e->bytes, e->size)) return true;
-    aws_fail(call, &KINESIS_INTERNAL, "out of memory");
-    return false;
+static bool store(aws_call *call, stream *s, entry *e) {
+    if (!shard_put(s, e->to, e->key, e->base64, e->bytes, e->size)) {
+        aws_fail(call, &KINESIS_INTERNAL, "out of memory");
+        return false;
+    }
+    e->at = e->to->next - 1;
+    e->arrival_ms = shard_record(e->to, e->at)->arrival_ms;
+    return true;
 }
 
-static void write_place(aws_out *o, const stream *s, const shard *d) {
+static void write_place(aws_out *o, const stream *s, const entry *e) {
     char text[SEQUENCE_TEXT];
-    shard_sequence(s, d, d->next - 1, shard_record(d, d->next - 1)->arrival_ms, text);
+    shard_sequence(s, e->to, e->at, e->arrival_ms, text);
     aws_out_z(o, "SequenceNumber", text);
-    shard_id(d, text);
+    shard_id(e->to, text);
     aws_out_z(o, "ShardId", text);
 }
 
@@ -135,17 +143,17 @@ void kinesis_put_record(aws_call *call) {
                  STR_FMT(order), s->name, local_settings(call->home)->account);
         return;
     }
-    shard *d = stream_shard_for(s, e.hash);
+    shard *d = e.to = stream_shard_for(s, e.hash);
     if (!within_limits(s, d, &e)) {
         aws_fail(call, &KINESIS_THROUGHPUT,
                  "Rate exceeded for shard shardId-%012u in stream %s under account %s.", d->index,
                  s->name, local_settings(call->home)->account);
         return;
     }
-    if (!store(call, s, d, &e)) return;
+    if (!store(call, s, &e)) return;
     aws_out_open(&call->out, NULL);
     write_encryption(&call->out, s);
-    write_place(&call->out, s, d);
+    write_place(&call->out, s, &e);
     subscriptions_wake(s, d);
     aws_end(call);
 }
@@ -198,27 +206,38 @@ static entry *read_entries(aws_call *call, stream *s, uint32_t *count) {
     return entries;
 }
 
+/* Stores what may be stored, in the order of the request unless a fault wants another. */
+static bool store_entries(aws_call *call, stream *s, entry *entries, uint32_t count) {
+    uint32_t order[KINESIS_RECORDS_MAX];
+    faults_order(call->x, order, count);
+    for (uint32_t i = 0; i < count; i++) {
+        entry *e = &entries[order[i]];
+        e->to = stream_shard_for(s, e->hash);
+        e->code = faults_record(call->x, order[i]);
+        if (!e->code && !within_limits(s, e->to, e)) e->code = KINESIS_THROUGHPUT.name;
+        if (!e->code && !store(call, s, e)) return false;
+    }
+    return true;
+}
+
 void kinesis_put_records(aws_call *call) {
     stream *s = stream_of_call_usable(call);
     uint32_t count = 0, failed = 0;
     entry *entries = s ? read_entries(call, s, &count) : NULL;
-    if (!entries) return;
+    if (!entries || !store_entries(call, s, entries, count)) return;
     aws_out *o = &call->out;
     aws_out_open(o, NULL);
     write_encryption(o, s);
     aws_out_open_array(o, "Records");
     for (uint32_t i = 0; i < count; i++) {
-        shard *d = stream_shard_for(s, entries[i].hash);
-        const char *code = faults_record(call->x, i);
-        if (!code && !within_limits(s, d, &entries[i])) code = KINESIS_THROUGHPUT.name;
-        if (!code && !store(call, s, d, &entries[i])) return;
+        const entry *e = &entries[i];
         aws_out_open(o, NULL);
-        if (code)
-            write_refusal(call, s, d, code);
+        if (e->code)
+            write_refusal(call, s, e->to, e->code);
         else
-            write_place(o, s, d);
+            write_place(o, s, e);
         aws_out_close(o);
-        failed += code != NULL;
+        failed += e->code != NULL;
     }
     aws_out_close_array(o);
     aws_out_i64(o, "FailedRecordCount", failed);

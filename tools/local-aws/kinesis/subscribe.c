@@ -36,10 +36,17 @@ static void push(void *opaque);
 
 /* ---- frames ---- */
 
+static void finish(subscription *u) {
+    exchange *x = u->x;
+    if (!x) return;
+    u->x = NULL;
+    server_timer_clear(u->timer);
+    exchange_end(x);
+}
+
 static void send_frame(subscription *u, const char *message_type, const char *type_name,
                        const char *type, weir_str payload) {
     exchange *x = u->x;
-    int64_t number = (int64_t)u->frames++;
     const char *content =
         u->encoding == AWS_CBOR ? "application/x-amz-cbor-1.1" : "application/x-amz-json-1.1";
     weir_es_header headers[] = {
@@ -47,28 +54,23 @@ static void send_frame(subscription *u, const char *message_type, const char *ty
         {.name = STR(":content-type"), .type = WEIR_ES_STRING, .value = str_of(content)},
         {.name = STR(":message-type"), .type = WEIR_ES_STRING, .value = str_of(message_type)},
     };
-    buf b;
+    buf b, shaped;
     buf_init(&b, WEIR_ES_FRAME_MAX);
+    buf_init(&shaped, WEIR_ES_PAYLOAD_MAX);
+    if (faults_payload(x, u->encoding, payload, &shaped)) payload = buf_str(&shaped);
     uint64_t n = weir_es_size(headers, 3, payload.len);
     if (!n || !buf_reserve(&b, (size_t)n)) {
+        buf_free(&shaped);
         exchange_abort(x);
         u->x = NULL;
         return;
     }
     weir_es_write(headers, 3, payload, b.data);
     b.len = (size_t)n;
-    if (faults_number(x, "bad_crc_at", -1) == number) b.data[b.len - 1] ^= 1;
-    if (faults_number(x, "bad_prelude_at", -1) == number) b.data[8] ^= 1;
-    if (faults_number(x, "bad_length_at", -1) == number) b.data[3] ^= 1;
+    buf_free(&shaped);
+    bool last = faults_frame(x, u->frames++, &b);
     exchange_refer(x, b.data, b.len, mem_free, b.data);
-}
-
-static void finish(subscription *u) {
-    exchange *x = u->x;
-    if (!x) return;
-    u->x = NULL;
-    server_timer_clear(u->timer);
-    exchange_end(x);
+    if (last) finish(u);
 }
 
 static void end_with(subscription *u, const char *exception, const char *message) {

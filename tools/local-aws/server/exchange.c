@@ -318,6 +318,10 @@ void exchange_gather(const exchange *x, buf *out) {
     }
 }
 
+void exchange_forget_body(exchange *x) {
+    slices_clear(&x->parts);
+}
+
 void exchange_set_note(exchange *x, void *note, void (*free_note)(void *note)) {
     x->note = note;
     x->free_note = free_note;

@@ -173,8 +173,9 @@ void exchange_on_close(exchange *x, void (*closed)(void *opaque), void *opaque);
 void exchange_on_answer(exchange *x, void (*hook)(void *opaque, exchange *x), void *opaque);
 unsigned exchange_answer_status(const exchange *x);
 bool exchange_answer_open(const exchange *x); /* the body's parts are yet to come */
-/* Appends a copy of the parts given and not yet sent. */
+/* Appends a copy of the parts given and not yet sent; and drops them. */
 void exchange_gather(const exchange *x, buf *out);
+void exchange_forget_body(exchange *x);
 /* A pointer that goes with the exchange, for whoever stands between server and service; freed with
  * it, also behind its answer. */
 void exchange_set_note(exchange *x, void *note, void (*free_note)(void *note));
