@@ -178,6 +178,10 @@ void error_copy(weir_error *to, const weir_error *from) {
                      str_make(from->details[i].value, from->details[i].len));
 }
 
+bool error_is_empty(const weir_error *err) {
+    return err == NULL || !err->is_set;
+}
+
 weir_status error_status(const weir_error *err) {
     /* A failure that was not given a status, or a wrong one, is still a failure. */
     return err != NULL && err->status < 0 ? err->status : WEIR_E_INTERNAL;

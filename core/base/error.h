@@ -31,6 +31,7 @@ void error_hint(weir_error *err, const char *format, ...) __attribute__((format(
 void error_prefix(weir_error *err, const char *format, ...) __attribute__((format(printf, 2, 3)));
 void error_copy(weir_error *to, const weir_error *from);
 
+bool error_is_empty(const weir_error *err);      /* nobody has set it */
 weir_status error_status(const weir_error *err); /* WEIR_E_INTERNAL if unset */
 uint32_t error_flags(const weir_error *err);
 const char *error_text(const weir_error *err); /* never NULL; "unknown failure" if unset */

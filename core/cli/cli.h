@@ -7,6 +7,7 @@
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
+#include <stdio.h>
 
 #include "runtime/plan.h"
 
@@ -54,18 +55,32 @@ int usage_error(const char *command_name, const char *format, ...)
 
 /* ---- load.c: from a manifest's path to a plan ---- */
 
+typedef struct loaded_file loaded_file;
+
 typedef struct loaded {
     registry *plugins;
     arena *memory;
     diags *diags;
     const pipeline *pipeline;
     const plan *plan; /* NULL if anything is wrong */
+    /* What it was made of, for load_fetched. */
+    const char *path;
+    const arg *set, *properties;
+    const loaded_file *files; /* everything that was read, as it was then */
+    struct fetcher *fetcher;  /* NULL: references of plugins stay unknown */
+    bool again;               /* load_fetched: the plugins are another's */
 } loaded;
 
 /* Reads, checks, validates options with the plugins' own rules, and plans. Diagnostics are in
- * `out->diags`; nothing is printed. */
+ * `out->diags`; nothing is printed. References of plugins are not fetched: what depends on them is
+ * not checked. */
 void load_manifest(const char *path, const arg *set, const arg *properties, loaded *out);
+/* The same manifest once more, with these values: files are not read again, so that it differs in
+ * nothing else. `from` must live as long. */
+void load_fetched(const loaded *from, struct fetcher *values, loaded *out);
 void load_free(loaded *l);
+/* "FILE: N values are known only when it runs, ..." if there are such, for people. */
+void load_print_unknown(const loaded *l, FILE *out);
 
 /* ---- state_dir.c: where state lies; absolute paths in `memory`, NULL with `err` ---- */
 

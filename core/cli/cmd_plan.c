@@ -23,6 +23,7 @@ static int show_plan(int argc, char **argv) {
     loaded l;
     load_manifest(words[0], &args[A_SET], &args[A_PROPERTIES], &l);
     if (l.diags != NULL) diags_print(l.diags, stderr);
+    load_print_unknown(&l, stderr);
     int status = EXIT_CONFIG;
     if (l.plan != NULL) {
         buf out;

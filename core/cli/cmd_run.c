@@ -8,8 +8,10 @@
 #include <sys/mman.h>
 
 #include "base/clock.h"
+#include "base/os.h"
 #include "base/str.h"
 #include "cli/worker.h"
+#include "runtime/fetch.h"
 #include "supervise/supervisor.h"
 
 enum { A_ONCE, A_FOR, A_FROM, A_SET, A_PROPERTIES, A_ALLOW, A_JSON, A_COUNT };
@@ -65,6 +67,14 @@ static bool load_all(run_options *o, loaded *list) {
     return well;
 }
 
+/* The folder of this run, for files that references bring; NULL without memory. */
+static const char *fetch_folder(arena *memory, const char *state_folder) {
+    uint64_t number;
+    if (!os_random(&number, sizeof number)) number = (uint64_t)clock_mono_ns(&clock_system);
+    return arena_printf(memory, "%s/" FETCH_PREFIX "%016llx", state_folder,
+                        (unsigned long long)number);
+}
+
 static int supervise(run_options *o, loaded *list, int64_t started_ns) {
     const arg *args = o->args;
     arena *memory = arena_new(1 << 20);
@@ -92,6 +102,7 @@ static int supervise(run_options *o, loaded *list, int64_t started_ns) {
         }
         jobs[i] = (worker_job){.loaded = &list[i],
                                .state_folder = folder,
+                               .fetch_folder = fetch_folder(memory, folder),
                                .once = args[A_ONCE].set,
                                .json = args[A_JSON].set,
                                .quiet = o->count > 1,
@@ -110,6 +121,8 @@ static int supervise(run_options *o, loaded *list, int64_t started_ns) {
     }
     const supervisor_config config = {.pipelines = pipelines, .count = o->count};
     status = supervisor_run(&config);
+    /* Here and not in workers, which may be killed. */
+    for (size_t i = 0; i < o->count; i++) fetch_remove_folder(jobs[i].fetch_folder);
 done:
     if (shared != MAP_FAILED) munmap(shared, o->count * sizeof *shared);
     error_free(err);

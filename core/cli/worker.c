@@ -10,6 +10,7 @@
 #include "base/log.h"
 #include "base/str.h"
 #include "cli/requests.h"
+#include "runtime/fetch.h"
 #include "runtime/runtime.h"
 #include "supervise/crash.h"
 
@@ -17,6 +18,8 @@
 #define LOCK_WAIT_NS (2 * CLOCK_NS_PER_S)
 /* How often the status line is drawn and the supervisor hears that all is well. */
 #define TICK_NS (250 * CLOCK_NS_PER_MS)
+/* One reference of a plugin, with the retries of its client. */
+#define FETCH_NS (60 * CLOCK_NS_PER_S)
 
 /* ---- where to begin ---- */
 
@@ -149,20 +152,7 @@ static weir_status choose_beginning(const worker_job *job, store *s, uint32_t at
 
 /* What a restart cannot mend as long as the pipeline never ran. */
 static bool hopeless(const weir_error *err) {
-    if ((error_flags(err) & WEIR_ERR_CONFIG) != 0) return true;
-    switch (error_status(err)) {
-    case WEIR_E_AUTH:
-    case WEIR_E_PERMISSION:
-    case WEIR_E_NOT_FOUND:
-    case WEIR_E_EXISTS:
-    case WEIR_E_INVALID_ARG:
-    case WEIR_E_UNSUPPORTED:
-    case WEIR_E_INCOMPATIBLE:
-    case WEIR_E_DATA:
-        return true;
-    default:
-        return false;
-    }
+    return failure_is_lasting(error_status(err), error_flags(err));
 }
 
 static int tell_failure(const worker_job *job, worker_link *link, bool only_lost,
@@ -277,8 +267,51 @@ static void name_plugins(const registry *plugins) {
     }
 }
 
+/* ---- references of plugins ---- */
+
+/* In this process, so that the supervisor and other pipelines' workers never hold the values, and
+ * anew in each worker, so that a restart sees a secret that was changed. The manifest is the one
+ * that the supervisor has checked; only these values are new. */
+static weir_status fetch_references(const worker_job *job, worker_link *link, loaded *fetched,
+                                    weir_error *err) {
+    const fetch_config config = {.plugins = job->loaded->plugins,
+                                 .folder = job->fetch_folder,
+                                 .timeout_ns = FETCH_NS,
+                                 .interrupted = draining,
+                                 .opaque = link,
+                                 .thread_begins = crash_thread,
+                                 .thread_ends = crash_thread_end};
+    fetcher *f = fetcher_new(&config);
+    if (f == NULL) return error_set(err, WEIR_E_NOMEM, 0, "out of memory");
+    load_fetched(job->loaded, f, fetched);
+    weir_status status = WEIR_OK;
+    if (fetcher_interrupted(f)) {
+        status = error_set(err, WEIR_E_CANCELLED, 0,
+                           "stopped before it had the values that its "
+                           "manifest refers to");
+    } else if (fetched->diags == NULL) {
+        status = error_set(err, WEIR_E_NOMEM, 0, "out of memory");
+    } else if (fetched->plan == NULL) {
+        diags_print(fetched->diags, stderr);
+        /* Of several failures the one that lasts counts. */
+        size_t errors = diags_errors(fetched->diags);
+        bool may_pass = fetcher_may_pass(f) > 0 && fetcher_may_pass(f) == errors;
+        status = error_set(err, may_pass ? WEIR_E_IO : WEIR_E_INVALID_ARG,
+                           may_pass ? WEIR_ERR_RETRYABLE : WEIR_ERR_CONFIG | WEIR_ERR_FATAL,
+                           fetcher_failed(f) > 0 ? "%zu of its references cannot be resolved"
+                                                 : "%zu of its values cannot be used",
+                           fetcher_failed(f) > 0 ? fetcher_failed(f) : errors);
+    }
+    fetcher_free(f);
+    return status;
+}
+
 int worker_main(void *opaque, worker_link *link, uint32_t attempt) {
-    const worker_job *job = opaque;
+    worker_job own = *(const worker_job *)opaque;
+    const worker_job *job = &own;
+    loaded fetched = {.again = true};
+    wake early; /* until there is a runtime to be woken */
+    bool hears = false;
     weir_error *err = error_new();
     arena *memory = arena_new(1 << 20);
     run_times times = {.started_ns = attempt == 0 ? job->started_ns : clock_mono_ns(&clock_system)};
@@ -287,6 +320,16 @@ int worker_main(void *opaque, worker_link *link, uint32_t attempt) {
     weir_status status = WEIR_OK;
     store *state = open_store(job, memory, err);
     if (state == NULL) status = error_status(err);
+    /* Of a run that was killed; ours is the lock. */
+    if (status == WEIR_OK) fetch_remove_folders(job->state_folder, FETCH_PREFIX);
+    if (status == WEIR_OK && job->loaded->pipeline->reference_count > 0) {
+        wake_init(&early);
+        name_plugins(job->loaded->plugins);
+        status = link_start(link, &early, err);
+        hears = status == WEIR_OK;
+        if (status == WEIR_OK) status = fetch_references(job, link, &fetched, err);
+        own.loaded = status == WEIR_OK ? &fetched : own.loaded;
+    }
     if (status == WEIR_OK) status = choose_beginning(job, state, attempt, &begin, err);
     if (status == WEIR_OK) {
         const char *elsewhere = state_place(memory, job->loaded->pipeline);
@@ -314,14 +357,18 @@ int worker_main(void *opaque, worker_link *link, uint32_t attempt) {
     }
     if (status == WEIR_OK) {
         requests_attach(r.requests, r.rt);
-        status = link_start(link, runtime_wake(r.rt), err);
-        name_plugins(job->loaded->plugins);
+        if (hears) {
+            link_wakes(link, runtime_wake(r.rt));
+        } else {
+            status = link_start(link, runtime_wake(r.rt), err);
+            name_plugins(job->loaded->plugins);
+        }
         if (status == WEIR_OK) {
             status = run_pipeline(&r, &times, err);
             requests_end(r.requests, status == WEIR_OK && runtime_lost(r.rt) == 0);
-            link_stop(link);
         }
     }
+    link_stop(link);
     times.ended_ns = clock_mono_ns(&clock_system);
     uint64_t lost = atomic_load(&job->shared->lost);
     bool only_lost = status == WEIR_OK && lost > 0;
@@ -342,6 +389,7 @@ int worker_main(void *opaque, worker_link *link, uint32_t attempt) {
     requests_free(r.requests);
     checkpoint_free(begin.from);
     store_close(state);
+    load_free(&fetched);
     arena_free(memory);
     error_free(err);
     return exit_status;

@@ -24,13 +24,17 @@ typedef struct worker_shared {
 typedef struct worker_job {
     const loaded *loaded;
     const char *state_folder;
-    bool once, json, quiet; /* quiet: several pipelines share the terminal */
-    int64_t for_ns;         /* 0 = no end */
-    const char *from;       /* latest, none, a name or a path */
+    const char *fetch_folder; /* for files of references; in the state folder */
+    bool once, json, quiet;   /* quiet: several pipelines share the terminal */
+    int64_t for_ns;           /* 0 = no end */
+    const char *from;         /* latest, none, a name or a path */
     bool allow_non_restored;
     int64_t started_ns; /* of the program */
     worker_shared *shared;
 } worker_job;
+
+/* Folders of files that references brought begin so, in the state folder. */
+#define FETCH_PREFIX "fetched-"
 
 /* The worker's whole life; its exit status. `job` is a worker_job. */
 int worker_main(void *job, worker_link *link, uint32_t attempt);

@@ -272,8 +272,8 @@ static const char *who_has(weir_str scheme) {
 static bool unknown_scheme(expansion *x, weir_str name, weir_str scheme, size_t offset) {
     load *l = x->l;
     const char *hint = NULL;
-    if (!diags_full(l->out)) hint = nearest_scheme(l, scheme);
-    if (hint == NULL) hint = properties_nearest(l, name);
+    if (*who_has(scheme) == '\0' && !diags_full(l->out)) hint = nearest_scheme(l, scheme);
+    if (*who_has(scheme) == '\0' && hint == NULL) hint = properties_nearest(l, name);
     buf text;
     buf_init(&text, EXPLAIN_BYTES);
     if (hint == NULL && !diags_full(l->out)) {

@@ -140,6 +140,9 @@ weir_status instance_open(instance *i, uint32_t role, weir_open *args, weir_erro
     case WEIR_KIND_SERDE:
         status = i->bound->ops.serde.open(i->self, args);
         break;
+    case WEIR_KIND_REFERENCE:
+        status = i->bound->ops.reference.open(i->self, args);
+        break;
     default:
         status = i->bound->ops.transform.open(i->self, args);
         break;
@@ -198,6 +201,9 @@ weir_status instance_close(instance *i, uint32_t mode, int64_t deadline_ns, weir
     case WEIR_KIND_SERDE:
         status = i->bound->ops.serde.close(i->self, &args);
         break;
+    case WEIR_KIND_REFERENCE:
+        status = i->bound->ops.reference.close(i->self, &args);
+        break;
     default:
         status = i->bound->ops.transform.close(i->self, &args);
         break;
@@ -216,6 +222,9 @@ void instance_cancel(instance *i) {
         break;
     case WEIR_KIND_SERDE:
         i->bound->ops.serde.cancel(i->self);
+        break;
+    case WEIR_KIND_REFERENCE:
+        i->bound->ops.reference.cancel(i->self);
         break;
     default:
         i->bound->ops.transform.cancel(i->self);

@@ -34,9 +34,9 @@ struct worker_link {
     pthread_t thread;
     bool started;
     int64_t beat_ns; /* when the last one was sent */
-    wake *wake;
     _Atomic bool draining;
-    pthread_mutex_t lock; /* of the queue, between the reading thread and [control] */
+    pthread_mutex_t lock; /* of what follows, between the reading thread and [control] */
+    wake *wake;
     link_request *first, **last;
 };
 
@@ -44,6 +44,7 @@ static const char *const outcome_words[] = {"ok", "failed", "config", "lost"};
 static const link_history no_history = {.last_error = ""};
 
 static void *read_thread(void *opaque);
+static void wake_up(worker_link *l);
 static void take_line(worker_link *l, weir_str line);
 static void send_parts(worker_link *l, const char *head, const char *body, size_t body_len);
 
@@ -96,6 +97,15 @@ weir_status link_start(worker_link *l, wake *w, weir_error *err) {
     }
     l->started = true;
     return WEIR_OK;
+}
+
+void link_wakes(worker_link *l, wake *w) {
+    if (l == NULL) return;
+    pthread_mutex_lock(&l->lock);
+    l->wake = w;
+    bool heard = l->first != NULL || link_draining(l);
+    pthread_mutex_unlock(&l->lock);
+    if (heard) wake_signal(w);
 }
 
 void link_stop(worker_link *l) {
@@ -209,6 +219,13 @@ static void send_parts(worker_link *l, const char *head, const char *body, size_
     }
 }
 
+/* Under the lock: link_wakes may take the wake away. */
+static void wake_up(worker_link *l) {
+    pthread_mutex_lock(&l->lock);
+    wake_signal(l->wake);
+    pthread_mutex_unlock(&l->lock);
+}
+
 static void *read_thread(void *opaque) {
     worker_link *l = opaque;
     char name[LIMIT_NAME_BYTES + 8];
@@ -236,7 +253,7 @@ static void *read_thread(void *opaque) {
     /* The supervisor is gone, or nothing can be heard of it any more: whoever cannot be told to
      * stop stops. (After link_stop nobody looks.) */
     atomic_store_explicit(&l->draining, true, memory_order_release);
-    wake_signal(l->wake);
+    wake_up(l);
     crash_thread_end();
     return NULL;
 }
@@ -244,7 +261,7 @@ static void *read_thread(void *opaque) {
 static void take_line(worker_link *l, weir_str line) {
     if (str_eq_z(line, "drain")) {
         atomic_store_explicit(&l->draining, true, memory_order_release);
-        wake_signal(l->wake);
+        wake_up(l);
         return;
     }
     if (!str_starts(line, STR("request "))) return;
@@ -267,5 +284,5 @@ static void take_line(worker_link *l, weir_str line) {
     *l->last = r;
     l->last = &r->next;
     pthread_mutex_unlock(&l->lock);
-    wake_signal(l->wake);
+    wake_up(l);
 }

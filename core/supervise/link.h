@@ -27,6 +27,9 @@ typedef enum {
 /* From here on requests and drains signal `w`. Starts the reading thread; also installs the crash
  * report handlers (crash.h). */
 weir_status link_start(worker_link *l, wake *w, weir_error *err);
+/* After link_start: signals `w` instead; at once if there is something to hear. When it has
+ * returned nobody touches the wake before. */
+void link_wakes(worker_link *l, wake *w);
 /* Ends the thread; failed may still be said. */
 void link_stop(worker_link *l);
 
