@@ -175,6 +175,9 @@ extern const weir_source_splits kinesis_splits;
 weir_status control_restore(kinesis *k, const weir_open *args);
 weir_status control_snapshot(kinesis *k, weir_snapshot *args);
 
+/* ---- check.c ---- */
+extern const weir_component_check kinesis_check;
+
 /* ---- shard.c ---- */
 shard *shard_new(kinesis *k, weir_str id, weir_str private_bytes, weir_str position,
                  weir_error *error);

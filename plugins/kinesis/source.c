@@ -215,6 +215,7 @@ static const void *source_extension(void *self, const char *name) {
     (void)self;
     if (strcmp(name, WEIR_SOURCE_SPLITS) == 0) return &kinesis_splits;
     if (strcmp(name, WEIR_SOURCE_POSITION) == 0) return &position_text;
+    if (strcmp(name, WEIR_COMPONENT_CHECK) == 0) return &kinesis_check;
     return NULL;
 }
 

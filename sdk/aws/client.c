@@ -88,6 +88,10 @@ const char *weir_aws_endpoint(const weir_aws_client *c) {
     return c->endpoint.url;
 }
 
+const char *weir_aws_keys_from(const weir_aws_client *c) {
+    return c->identity.origin ? c->identity.origin : "nowhere";
+}
+
 int weir_aws_is_service(const weir_aws_client *c) {
     return !c->endpoint.overridden;
 }

@@ -134,6 +134,8 @@ weir_status weir_aws_client_new(weir_ctx *ctx, const weir_aws_client_args *args,
 /* Completes calls under way with WEIR_E_CANCELLED. NULL is ignored. */
 void weir_aws_client_free(weir_aws_client *client);
 const char *weir_aws_region(const weir_aws_client *client);
+/* Where keys come from: "environment", "profile \"x\"", "role arn:... with keys from ...". */
+const char *weir_aws_keys_from(const weir_aws_client *client);
 const char *
 weir_aws_endpoint(const weir_aws_client *client); /* "https://kinesis.eu-west-1.amazonaws.com" */
 /* Microseconds since 1970 as the services see them: this machine's clock, corrected by the Date of
