@@ -30,11 +30,11 @@ static void write_consumer(aws_out *o, const stream *s, const consumer *c, const
     aws_out_close(o);
 }
 
-static consumer *consumer_new(stream *s, weir_str name) {
+consumer *consumer_new(stream *s, weir_str name, int64_t created_ms) {
     consumer *c = mem_zalloc(sizeof *c);
     if (!c) return NULL;
     char arn[1024];
-    c->created_ms = kinesis_now(s->of);
+    c->created_ms = created_ms;
     int n = snprintf(arn, sizeof arn, "%s/consumer/%.*s:%lld", s->arn, STR_FMT(name),
                      (long long)(c->created_ms / 1000));
     c->name = mem_zalloc((size_t)name.len + 1);
@@ -50,7 +50,13 @@ static consumer *consumer_new(stream *s, weir_str name) {
     return c;
 }
 
-static void consumer_free(consumer *c) {
+void stream_add_consumer(stream *s, consumer *c) {
+    consumer **last = &s->consumers;
+    while (*last) last = &(*last)->next;
+    *last = c;
+}
+
+void consumer_free(consumer *c) {
     subscriptions_free(c);
     tags_free(&c->tags);
     mem_free(c->name);
@@ -86,7 +92,7 @@ void kinesis_register_consumer(aws_call *call) {
                  s->name);
         return;
     }
-    consumer *c = consumer_new(s, name);
+    consumer *c = consumer_new(s, name, kinesis_now(s->of));
     if (!c) {
         aws_fail(call, &KINESIS_INTERNAL, "out of memory");
         return;
@@ -95,9 +101,7 @@ void kinesis_register_consumer(aws_call *call) {
         consumer_free(c);
         return;
     }
-    consumer **last = &s->consumers;
-    while (*last) last = &(*last)->next;
-    *last = c;
+    stream_add_consumer(s, c);
     aws_out_open(&call->out, NULL);
     write_consumer(&call->out, s, c, "Consumer", false);
     aws_end(call);
@@ -166,7 +170,7 @@ void kinesis_list_consumers(aws_call *call) {
     weir_str next = aws_in_str(call, "NextToken");
     token t;
     char name[129];
-    if (next.ptr && (!token_read(next, &t, name) || t.kind != KIND_CONSUMERS)) {
+    if (next.ptr && (!token_read(k, next, &t, name) || t.kind != KIND_CONSUMERS)) {
         aws_fail(call, &KINESIS_INVALID, "Invalid NextToken.");
         return;
     }
@@ -189,7 +193,7 @@ void kinesis_list_consumers(aws_call *call) {
     if (c) {
         char text[TOKEN_TEXT];
         t = (token){KIND_CONSUMERS, (uint64_t)s->created_ms, 0, at, 0, kinesis_now(k)};
-        token_write(&t, str_of(s->name), text);
+        token_write(k, &t, str_of(s->name), text);
         aws_out_z(o, "NextToken", text);
     }
     aws_end(call);

@@ -9,7 +9,7 @@ static void write_iterator(aws_out *o, const char *name, const stream *s, const 
                            uint64_t at) {
     char text[TOKEN_TEXT];
     token t = {KIND_ITERATOR, (uint64_t)s->created_ms, d->index, at, 0, kinesis_now(s->of)};
-    token_write(&t, str_of(s->name), text);
+    token_write(s->of, &t, str_of(s->name), text);
     aws_out_z(o, name, text);
 }
 
@@ -132,7 +132,7 @@ static shard *of_iterator(aws_call *call, stream **stream_out, token *t) {
     kinesis *k = call->state;
     weir_str text = aws_in_str(call, "ShardIterator");
     char name[129];
-    if (!text.ptr || !token_read(text, t, name) || t->kind != KIND_ITERATOR) {
+    if (!text.ptr || !token_read(k, text, t, name) || t->kind != KIND_ITERATOR) {
         aws_fail(call, &KINESIS_INVALID, "Invalid ShardIterator.");
         return NULL;
     }

@@ -2,6 +2,7 @@
  * The table of operations, and what all of them ask first: which stream, how often.
  */
 #include <inttypes.h>
+#include <openssl/rand.h>
 #include <stdio.h>
 #include <stdlib.h>
 
@@ -212,9 +213,12 @@ bool kinesis_service(local *home, local_service *out) {
     k->streams = map_new();
     aws_service service = {"kinesis", "Kinesis_20131202", "1.1", operations, OPERATIONS, true,
                            k,         kinesis_free};
-    if (k->streams && aws_json_service(home, &service, out)) {
+    bool ok = k->streams && RAND_bytes((unsigned char *)k->token_key, sizeof k->token_key) == 1;
+    if (ok && aws_json_service(home, &service, out)) {
         out->admin = admin;
         out->setup = setup;
+        out->save = kinesis_save;
+        out->load = kinesis_load;
         return true;
     }
     if (k->streams)

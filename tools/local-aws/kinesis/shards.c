@@ -104,7 +104,7 @@ static stream *read_token(aws_call *call, weir_str text, filter *f) {
         return NULL;
     }
     stream *s = NULL;
-    if (!token_read(text, &t, name) || t.kind != KIND_SHARDS) {
+    if (!token_read(k, text, &t, name) || t.kind != KIND_SHARDS) {
         aws_fail(call, &KINESIS_INVALID, "Invalid NextToken.");
         return NULL;
     }
@@ -162,7 +162,7 @@ void kinesis_list_shards(aws_call *call) {
         char text[TOKEN_TEXT];
         token t = {KIND_SHARDS, (uint64_t)s->created_ms, i, (uint64_t)f.ms,
                    f.type,      kinesis_now(s->of)};
-        token_write(&t, str_of(s->name), text);
+        token_write(s->of, &t, str_of(s->name), text);
         aws_out_z(o, "NextToken", text);
     }
     aws_end(call);

@@ -100,6 +100,19 @@ static bool sort_open(stream *s) {
     return true;
 }
 
+shard *stream_add_shard(stream *s, hash_key first, hash_key last, int32_t parent, int32_t adjacent,
+                        int64_t created_ms) {
+    return shard_add(s, first, last, parent, adjacent, created_ms);
+}
+
+bool stream_settle(stream *s) {
+    if (!sort_open(s) || s->open_count == 0 || s->open[0]->first != 0) return false;
+    for (uint32_t i = 0; i + 1 < s->open_count; i++)
+        if (s->open[i]->last == HASH_KEY_MAX || s->open[i + 1]->first != s->open[i]->last + 1)
+            return false;
+    return s->open[s->open_count - 1]->last == HASH_KEY_MAX;
+}
+
 shard *stream_shard_for(stream *s, hash_key h) {
     uint32_t low = 0, high = s->open_count;
     while (high - low > 1) {
@@ -302,11 +315,7 @@ void stream_free(stream *s) {
         consumer *c = s->consumers;
         s->consumers = c->next;
         consumer_end_subscriptions(s->of, c, "ResourceNotFoundException", "the stream was deleted");
-        subscriptions_free(c);
-        tags_free(&c->tags);
-        mem_free(c->name);
-        mem_free(c->arn);
-        mem_free(c);
+        consumer_free(c);
     }
     for (uint32_t i = 0; i < s->shard_count; i++) shard_free(s, s->shards[i]);
     server_timer_free(s->timer);
@@ -371,6 +380,10 @@ weir_str record_key(const record *r) {
     return str_make(r->odd_key ? r->odd_key : r->in->bytes + r->at + r->key_at, r->key_bytes);
 }
 
+weir_str record_base64(const record *r) {
+    return str_make(r->in->bytes + r->at + r->data_at, r->data_len);
+}
+
 #define BLOCK_BYTES (1u << 20)
 
 static char *room_in_block(shard *d, size_t need) {
@@ -425,13 +438,19 @@ static char *put_arrival(char *p, int64_t ms) {
 }
 
 bool shard_put(stream *s, shard *d, weir_str key, weir_str base64, weir_str bytes, uint32_t size) {
+    return shard_put_at(s, d, key, base64, bytes, size, kinesis_now(s->of), s->kms_key != NULL);
+}
+
+bool shard_put_at(stream *s, shard *d, weir_str key, weir_str base64, weir_str bytes, uint32_t size,
+                  int64_t arrival_ms, bool encrypted) {
     size_t encoded = base64.ptr ? (size_t)base64.len : 4 * (((size_t)bytes.len + 2) / 3);
     size_t need = encoded + 6 * (size_t)key.len + 256;
     char *start = room_for_record(d) ? room_in_block(d, need) : NULL;
     if (!start) return false;
     record *r = &d->records[d->head + d->count];
     *r = (record){.in = d->filling, .data_bytes = size, .key_bytes = (uint32_t)key.len};
-    r->arrival_ms = kinesis_now(s->of);
+    r->arrival_ms = arrival_ms;
+    r->encrypted = encrypted;
     if (d->count && r->arrival_ms < r[-1].arrival_ms) r->arrival_ms = r[-1].arrival_ms;
 
     char *p = start;
@@ -447,8 +466,8 @@ bool shard_put(stream *s, shard *d, weir_str key, weir_str base64, weir_str byte
     else
         weir_base64_encode(bytes, p);
     p += encoded;
-    p = put_text(p, s->kms_key ? "\",\"EncryptionType\":\"KMS\",\"PartitionKey\":"
-                               : "\",\"PartitionKey\":");
+    p = put_text(p, encrypted ? "\",\"EncryptionType\":\"KMS\",\"PartitionKey\":"
+                              : "\",\"PartitionKey\":");
     r->key_at = (uint32_t)(p - object) + 1;
     uint64_t key_text = weir_json_write_str(key, p);
     r->key_len = (uint32_t)key_text - 2;
@@ -499,12 +518,11 @@ static void write_cbor(aws_out *o, const stream *s, const shard *d, const extent
         char text[SEQUENCE_TEXT];
         buf_reset(&data);
         if (!buf_reserve(&data, (size_t)r->data_len)) break;
-        uint64_t n =
-            weir_base64_decode(str_make(r->in->bytes + r->at + r->data_at, r->data_len), data.data);
+        uint64_t n = weir_base64_decode(record_base64(r), data.data);
         aws_out_open(o, NULL);
         aws_out_time_ms(o, "ApproximateArrivalTimestamp", r->arrival_ms);
         aws_out_blob(o, "Data", str_make(data.data, (size_t)n));
-        if (s->kms_key) aws_out_z(o, "EncryptionType", "KMS");
+        if (r->encrypted) aws_out_z(o, "EncryptionType", "KMS");
         aws_out_str(o, "PartitionKey", record_key(r));
         shard_sequence(s, d, i, r->arrival_ms, text);
         aws_out_z(o, "SequenceNumber", text);

@@ -49,6 +49,7 @@ typedef struct record {
     uint32_t data_bytes, key_bytes;
     char *odd_key; /* the key itself if its JSON text has escapes, else NULL */
     int64_t arrival_ms;
+    bool encrypted; /* as the stream was when it came */
 } record;
 
 typedef struct shard {
@@ -117,6 +118,7 @@ typedef struct kinesis {
     bool limits;                 /* throughput and rates are enforced */
     uint64_t memory, memory_max;
     int64_t event_every_ms, subscription_ms; /* empty events, and the end */
+    uint64_t token_key[2];                   /* what iterators and tokens are signed with */
 } kinesis;
 
 extern const aws_exception KINESIS_NOT_FOUND, KINESIS_IN_USE, KINESIS_INVALID, KINESIS_LIMIT,
@@ -131,6 +133,11 @@ static inline int64_t kinesis_now(const kinesis *k) {
 
 /* NULL without memory. Its shards are there at once; `status` tells whether it may be used. */
 stream *stream_new(kinesis *k, weir_str name, uint32_t shards, stream_status status);
+/* Of a stream made with no shards: one by one in the order of their indexes, and when all are there
+ * whether the open ones divide the hash keys among them. NULL or false without memory, too. */
+shard *stream_add_shard(stream *s, hash_key first, hash_key last, int32_t parent, int32_t adjacent,
+                        int64_t created_ms);
+bool stream_settle(stream *s);
 void stream_free(stream *s);
 /* Begins what `change` says: UPDATING now, done KINESIS_CHANGE_MS later. */
 void stream_change(stream *s, stream_status status);
@@ -170,7 +177,11 @@ const record *shard_record(const shard *d, uint64_t number); /* shard_oldest <= 
 /* Stores one; its number is d->next - 1 then. `base64` is valid; exactly one of `base64` and
  * `bytes` is given. False without memory. */
 bool shard_put(stream *s, shard *d, weir_str key, weir_str base64, weir_str bytes, uint32_t size);
+/* The same as if it had come at that time, while the stream was encrypted or not. */
+bool shard_put_at(stream *s, shard *d, weir_str key, weir_str base64, weir_str bytes, uint32_t size,
+                  int64_t arrival_ms, bool encrypted);
 weir_str record_key(const record *r);
+weir_str record_base64(const record *r);
 
 /* How many records from `from` on make an answer of at most `records` and `bytes`. */
 typedef struct extent {
@@ -200,9 +211,9 @@ typedef struct token {
     int64_t made_ms;
 } token;
 #define TOKEN_TEXT 288
-void token_write(const token *t, weir_str stream_name, char out[TOKEN_TEXT]);
+void token_write(const kinesis *k, const token *t, weir_str stream_name, char out[TOKEN_TEXT]);
 /* False if it is none of ours; the stream's name is in `name` (NUL-terminated, at most 128). */
-bool token_read(weir_str text, token *out, char name[129]);
+bool token_read(const kinesis *k, weir_str text, token *out, char name[129]);
 
 /* ---- the rest ---- */
 
@@ -213,6 +224,10 @@ void tags_remove(tags *t, weir_str key);
 bool tags_add_map(aws_call *call, tags *t, const weir_value *in);
 
 consumer *stream_consumer(stream *s, weir_str name);
+/* NULL without memory. Not the stream's yet: that is stream_add_consumer. */
+consumer *consumer_new(stream *s, weir_str name, int64_t created_ms);
+void stream_add_consumer(stream *s, consumer *c); /* behind the others; it is the stream's then */
+void consumer_free(consumer *c);
 void consumer_end_subscriptions(kinesis *k, consumer *c, const char *exception,
                                 const char *message);
 
@@ -261,6 +276,10 @@ void kinesis_register_consumer(aws_call *call);
 void kinesis_describe_consumer(aws_call *call);
 void kinesis_list_consumers(aws_call *call);
 void kinesis_deregister_consumer(aws_call *call);
+
+/* state.c: everything but open subscriptions and what is left of throughput, for --dir. */
+bool kinesis_save(void *own, keep *out);
+bool kinesis_load(void *own, keep *in);
 
 /* Names of streams and consumers: 1 to 128 of a-z A-Z 0-9 _ . - */
 bool kinesis_name_is_valid(weir_str name);
