@@ -4,10 +4,10 @@
 
 #include "client.h"
 #include "errors.h"
+#include "request.h"
 #include "weir/sdk.h"
 
 #define TIMEOUT_DEFAULT_MS 60000u
-#define CONTENT_TYPE "application/x-amz-json-1.1"
 #define MS 1000000
 #define LOOK_NS (1000 * (int64_t)MS) /* between looks at keys that another client gets */
 /* Once would do, but keys that another call brought may have been old when this one took them. */
@@ -18,10 +18,8 @@
 struct aws_call {
     weir_aws_client *client;
     aws_call *prev, *next;
-    weir_aws_call_args args; /* body, target and account are our copies */
-    text body;
-    char *target, *account;
-    char hash[WEIR_AWS_HASH_SIZE]; /* of the body */
+    weir_aws_call_args args; /* what is sent of it is copied: */
+    aws_request what;
     char invocation[37];
     uint32_t attempt;    /* made so far */
     uint32_t last_cost;  /* what the last retry took out of the bucket */
@@ -38,9 +36,10 @@ struct aws_call {
 
 static weir_status go(aws_call *k);
 static weir_status send_attempt(aws_call *k);
-static bool attempt_url(const aws_call *k, text *url, weir_str *host, weir_str *path);
 static char *on_alloc(void *opaque, uint64_t size, uint64_t *capacity);
 static void on_response(void *opaque, weir_http_response *http);
+static bool succeeded(const aws_call *k, const weir_aws_response *r);
+static void tell_region(const aws_call *k, weir_aws_response *r, text *hint);
 static bool try_again(aws_call *k, weir_aws_response *r);
 static bool follow_clock(weir_aws_client *c, int64_t date_us, bool success);
 static void finish(weir_aws_client *c, aws_call *k, const weir_aws_response *response);
@@ -60,18 +59,11 @@ weir_status weir_aws_call(weir_aws_client *c, const weir_aws_call_args *args) {
     k->args = *args;
     if (!k->args.attempts) k->args.attempts = c->attempts;
     if (!k->args.timeout_ms) k->args.timeout_ms = TIMEOUT_DEFAULT_MS;
-    text_add_str(&k->body, args->body);
-    k->target = strdup(args->target);
-    bool accounts = args->account && c->endpoint.account_hosts && !c->endpoint.overridden;
-    k->account = accounts ? strdup(args->account) : NULL;
-    if (k->body.failed || !k->target || (accounts && !k->account)) {
-        call_free(k);
-        return WEIR_E_NOMEM;
+    weir_status status = aws_request_init(&k->what, c, args);
+    if (status == WEIR_OK) {
+        new_invocation(k->invocation);
+        status = go(k);
     }
-    weir_str body = text_str(&k->body);
-    weir_aws_hash(&body, 1, k->hash);
-    new_invocation(k->invocation);
-    weir_status status = go(k);
     if (status != WEIR_OK) {
         call_free(k);
         return status;
@@ -151,84 +143,23 @@ static weir_status go(aws_call *k) {
 
 static weir_status send_attempt(aws_call *k) {
     weir_aws_client *c = k->client;
-    text url = {0}, progress = {0};
-    weir_str host, path;
-    char date[WEIR_AWS_DATE_SIZE];
-    weir_aws_format_date(weir_aws_now_us(c) / 1000000, date);
-    weir_status status = WEIR_E_NOMEM;
-    text_add_f(&progress, "attempt=%u; max=%u", k->attempt + 1, k->args.attempts);
-    if (attempt_url(k, &url, &host, &path) && text_z(&progress)) {
-        weir_http_header headers[9] = {
-            {str("Content-Type"), str(k->args.content_type ? k->args.content_type : CONTENT_TYPE)},
-            {str("X-Amz-Target"), str(k->target)},
-            {str("X-Amz-Date"), str(date)},
-            {str("amz-sdk-invocation-id"), str(k->invocation)},
-            {str("amz-sdk-request"), text_str(&progress)},
-        };
-        uint32_t count = 5;
-        if (c->identity.session_token) {
-            headers[count].name = str("X-Amz-Security-Token");
-            headers[count++].value = str(c->identity.session_token);
-        }
-        headers[count].name = str("Host");
-        headers[count++].value = host;
-        weir_aws_keys keys = {str(c->identity.access_key_id), str(c->identity.secret_access_key),
-                              str(c->identity.session_token)};
-        weir_aws_sign_args sign = {.method = str("POST"),
-                                   .path = path,
-                                   .query = str(""),
-                                   .headers = headers,
-                                   .header_count = count,
-                                   .payload_hash = str(k->hash),
-                                   .region = str(c->region),
-                                   .service = str(c->service),
-                                   .date = str(date)};
-        weir_str authorization = weir_aws_sign(c->signer, &keys, &sign);
-        headers[count].name = str("Authorization");
-        headers[count++].value = authorization;
-        weir_str body = text_str(&k->body);
-        int64_t deadline = weir_mono_ns(c->ctx) + (int64_t)k->args.timeout_ms * MS;
-        if (k->args.deadline_ns && k->args.deadline_ns < deadline) deadline = k->args.deadline_ns;
-        weir_http_args request = {.method = "POST",
-                                  .url = url.ptr,
-                                  .headers = headers,
-                                  .header_count = count,
-                                  .body = &body,
-                                  .body_count = 1,
-                                  .deadline_ns = deadline,
-                                  .response_max = k->args.response_max,
-                                  .done = on_response,
-                                  .alloc = k->args.alloc ? on_alloc : NULL,
-                                  .opaque = k};
-        if (authorization.ptr) status = weir_http_start(c->http, &request, &k->request);
-    }
-    if (status == WEIR_OK) {
-        k->attempt++;
-        k->retry_at_ns = 0;
-        k->version = c->version;
-        k->skew_us = c->skew_us;
-    }
-    text_free(&url);
-    text_free(&progress);
-    return status;
-}
-
-/* The URL, NUL-terminated in `url`, and what of it is signed. */
-static bool attempt_url(const aws_call *k, text *url, weir_str *host, weir_str *path) {
-    const weir_aws_client *c = k->client;
-    char *account_url = NULL;
-    if (k->account) {
-        account_url =
-            aws_endpoint_of_account(&c->options, c->service, c->region, k->account, k->args.plane);
-        if (!account_url) return false;
-    }
-    const char *base = account_url ? account_url : c->endpoint.url;
-    text_add_z(url, base);
-    text_add_char(url, '/');
-    free(account_url);
-    if (!text_z(url)) return false;
-    aws_url_parts(url->ptr, host, path);
-    return true;
+    aws_attempt attempt = {.number = k->attempt + 1,
+                           .of = k->args.attempts,
+                           .invocation = k->invocation,
+                           .deadline_ns = weir_mono_ns(c->ctx) + (int64_t)k->args.timeout_ms * MS,
+                           .response_max = k->args.response_max,
+                           .done = on_response,
+                           .alloc = k->args.alloc ? on_alloc : NULL,
+                           .opaque = k};
+    if (k->args.deadline_ns && k->args.deadline_ns < attempt.deadline_ns)
+        attempt.deadline_ns = k->args.deadline_ns;
+    weir_status status = aws_request_send(&k->what, c, &attempt, &k->request);
+    if (status != WEIR_OK) return status;
+    k->attempt++;
+    k->retry_at_ns = 0;
+    k->version = c->version;
+    k->skew_us = c->skew_us;
+    return WEIR_OK;
 }
 
 static char *on_alloc(void *opaque, uint64_t size, uint64_t *capacity) {
@@ -239,7 +170,7 @@ static char *on_alloc(void *opaque, uint64_t size, uint64_t *capacity) {
 static void on_response(void *opaque, weir_http_response *http) {
     aws_call *k = opaque;
     k->request = NULL;
-    weir_aws_response r = {.operation = str(k->target),
+    weir_aws_response r = {.operation = str(k->what.operation),
                            .attempts = k->attempt,
                            .http_status = weir_http_status(http),
                            .code = str(""),
@@ -250,10 +181,12 @@ static void on_response(void *opaque, weir_http_response *http) {
                            .date_us = aws_http_date_us(weir_http_header_value(http, "Date")),
                            .retry_after_ms = -1,
                            .http = http};
+    if (!r.request_id.ptr) r.request_id = weir_http_header_value(http, "x-amz-request-id");
     if (!r.request_id.ptr) r.request_id = str("");
     aws_error_parts parts = {0};
+    text hint = {0};
     weir_status status = weir_http_result(http);
-    if (status == WEIR_OK && r.http_status == 200) {
+    if (status == WEIR_OK && succeeded(k, &r)) {
         r.kind = WEIR_AWS_OK;
         retry_refund(&k->client->bucket, k->last_cost);
         follow_clock(k->client, r.date_us, true);
@@ -271,7 +204,10 @@ static void on_response(void *opaque, weir_http_response *http) {
         if (r.code.len == 0 && r.message.len == 0) {
             text_add_f(&parts.message, "HTTP status %u without an explanation", r.http_status);
             r.message = text_str(&parts.message);
+            /* The service keeps the connection open with white space, and then had no answer. */
+            if (r.http_status == 200) r.kind = WEIR_AWS_TRANSIENT, r.status = WEIR_E_IO;
         }
+        tell_region(k, &r, &hint);
     } else {
         /* The answer, if any, is not whole. */
         r.http_status = 0;
@@ -288,6 +224,24 @@ static void on_response(void *opaque, weir_http_response *http) {
                           r.kind == WEIR_AWS_THROTTLED);
     if (!try_again(k, &r)) finish(k->client, k, &r);
     aws_error_parts_free(&parts);
+    text_free(&hint);
+}
+
+static bool succeeded(const aws_call *k, const weir_aws_response *r) {
+    if (k->what.json) return r->http_status == 200;
+    if (r->http_status < 200 || r->http_status > 299) return false;
+    bool may_fail = (k->args.flags & WEIR_AWS_CALL_ERROR_IN_200) != 0 && r->http_status == 200;
+    return !may_fail || !aws_error_in_success(r->body);
+}
+
+/* A bucket of another region: S3 says which. */
+static void tell_region(const aws_call *k, weir_aws_response *r, text *hint) {
+    weir_str region = weir_http_header_value(r->http, "x-amz-bucket-region");
+    const char *own = k->client->region;
+    if (!region.ptr || region.len > 40) return;
+    if (region.len == strlen(own) && memcmp(region.ptr, own, region.len) == 0) return;
+    text_add_f(hint, "the bucket lies in %.*s: set region", (int)region.len, region.ptr);
+    r->hint = text_str(hint);
 }
 
 /* True if the call will be sent once more. */
@@ -351,7 +305,7 @@ static void fail_unsent(weir_aws_client *c, aws_call *k, uint32_t kind, weir_sta
                         const char *message) {
     weir_aws_response r = {.kind = kind,
                            .status = status,
-                           .operation = str(k->target),
+                           .operation = str(k->what.operation),
                            .attempts = k->attempt,
                            .code = str(""),
                            .message = str(message),
@@ -384,7 +338,7 @@ static void fail_keys(weir_aws_client *c, aws_call *k, bool late) {
                                        ? WEIR_AWS_TRANSIENT
                                        : WEIR_AWS_DENIED,
                            .status = status,
-                           .operation = str(k->target),
+                           .operation = str(k->what.operation),
                            .attempts = k->attempt,
                            .code = str(""),
                            .message = text_str(&words),
@@ -444,9 +398,7 @@ static void start_due(weir_aws_client *c, int64_t *next_ns) {
 }
 
 static void call_free(aws_call *k) {
-    text_free(&k->body);
-    free(k->target);
-    free(k->account);
+    aws_request_free(&k->what);
     free(k);
 }
 

@@ -106,6 +106,14 @@ static void from_xml(aws_error_parts *out, weir_str body) {
     free(room);
 }
 
+bool aws_error_in_success(weir_str body) {
+    weir_xml_reader r;
+    for (; body.len > 0 && strchr(" \t\r\n", body.ptr[0]) && body.ptr[0]; body.len--) body.ptr++;
+    if (body.len == 0) return true;
+    weir_xml_begin(&r, body);
+    return weir_xml_next_element(&r) != WEIR_XML_OPEN || weir_xml_is(&r, "Error");
+}
+
 /* "com.amazonaws.kinesis#ResourceNotFoundException:http://..." -> the name in the middle. */
 static weir_str bare_code(weir_str s) {
     if (!s.ptr) return (weir_str){"", 0};

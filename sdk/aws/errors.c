@@ -24,11 +24,12 @@ static const char *const throttling[] = {"Throttling",
                                          "EC2ThrottledException",
                                          "KMSThrottlingException",
                                          NULL};
-static const char *const transient[] = {"RequestTimeout",        "RequestTimeoutException",
-                                        "InternalFailure",       "InternalFailureException",
-                                        "InternalServerError",   "InternalError",
-                                        "ServiceUnavailable",    "ServiceUnavailableException",
-                                        "IDPCommunicationError", NULL};
+static const char *const transient[] = {
+    "RequestTimeout", "RequestTimeoutException", "InternalFailure", "InternalFailureException",
+    "InternalServerError", "InternalError", "ServiceUnavailable", "ServiceUnavailableException",
+    "IDPCommunicationError",
+    /* The body was changed on its way: sent again, it may not. */
+    "BadDigest", "XAmzContentSHA256Mismatch", "XAmzContentChecksumMismatch", NULL};
 static const char *const expired[] = {"ExpiredToken", "ExpiredTokenException", NULL};
 static const char *const identity[] = {"UnrecognizedClientException",
                                        "InvalidClientTokenId",
@@ -82,8 +83,7 @@ uint32_t aws_error_kind(uint32_t http_status, weir_str code, weir_status *status
         *status = WEIR_E_AUTH;
         return WEIR_AWS_DENIED;
     }
-    if (ends_with(code, "NotFoundException") || ends_with(code, "NotFound") ||
-        (code.len == 0 && http_status == 404)) {
+    if (ends_with(code, "NotFoundException") || ends_with(code, "NotFound") || http_status == 404) {
         *status = WEIR_E_NOT_FOUND;
         return WEIR_AWS_NOT_FOUND;
     }

@@ -17,6 +17,10 @@ void aws_error_parts_free(aws_error_parts *p);
  * not found stays empty. */
 void aws_error_read(aws_error_parts *out, weir_str type_header, weir_str body);
 
+/* Whether a 200 answer of S3's long operations says that the operation failed, or nothing at all.
+ */
+bool aws_error_in_success(weir_str body);
+
 /* WEIR_AWS_* of an answer with an error, and the status it is reported as. */
 uint32_t aws_error_kind(uint32_t http_status, weir_str code, weir_status *status);
 
