@@ -388,7 +388,9 @@ static void error_answers(void **state) {
          "b</Message><Detail><Code>x</Code></Detail></Error>",
          503, "SlowDown", "<a> & b", WEIR_AWS_THROTTLED, WEIR_E_THROTTLED},
         {NULL, "<e:Error xmlns:e='u'><e:Code a='b'>NoSuchKey</e:Code><Message/></e:Error>", 404,
-         "NoSuchKey", "", WEIR_AWS_REFUSED, WEIR_E_INVALID_ARG},
+         "NoSuchKey", "", WEIR_AWS_NOT_FOUND, WEIR_E_NOT_FOUND},
+        {NULL, "<Error><Code>BadDigest</Code></Error>", 400, "BadDigest", "", WEIR_AWS_TRANSIENT,
+         WEIR_E_IO},
         {NULL, "<Error><Code>SlowDown</Code><Message>cut", 503, "SlowDown", "", WEIR_AWS_THROTTLED,
          WEIR_E_THROTTLED},
         {"ThrottlingException", "<Error><Code>Other</Code><Message>m</Message></Error>", 400,
@@ -422,6 +424,39 @@ static void error_answers(void **state) {
     assert_int_equal(aws_http_date_us(no), INT64_MIN);
 }
 
+/* What S3 answers with 200 after it began to answer before it knew. */
+static void errors_in_success(void **state) {
+    (void)state;
+    static const struct {
+        const char *body;
+        bool failed;
+    } cases[] = {{"<CopyObjectResult/>", false},
+                 {" \n<?xml version=\"1.0\"?>\n<CompleteMultipartUploadResult><Error/>", false},
+                 {"  <Error><Code>InternalError</Code></Error>", true},
+                 {"<e:Error xmlns:e='u'/>", true},
+                 {"", true},
+                 {" \r\n\t ", true},
+                 {"Error", true},
+                 {"<", true}};
+    for (size_t i = 0; i < sizeof cases / sizeof cases[0]; i++) {
+        weir_str body = {cases[i].body, strlen(cases[i].body)};
+        assert_int_equal(aws_error_in_success(body), cases[i].failed);
+    }
+}
+
+static void uri_encoding(void **state) {
+    (void)state;
+    char out[64], small[5];
+    weir_str text = {"a/b c~\xc3\xbc%", 9};
+    assert_int_equal(weir_aws_uri_encode(text, 1, out, sizeof out), 17);
+    assert_string_equal(out, "a/b%20c~%C3%BC%25");
+    assert_int_equal(weir_aws_uri_encode(text, 0, out, sizeof out), 19);
+    assert_string_equal(out, "a%2Fb%20c~%C3%BC%25");
+    assert_int_equal(weir_aws_uri_encode(text, 1, small, sizeof small), 17);
+    assert_string_equal(small, "a/b%");
+    assert_int_equal(weir_aws_uri_encode(text, 1, NULL, 0), 17);
+}
+
 static void retry_budget(void **state) {
     (void)state;
     const int64_t ms = 1000000;
@@ -452,7 +487,8 @@ int main(void) {
         cmocka_unit_test(ini_files),     cmocka_unit_test(files_from_disk),
         cmocka_unit_test(credentials),   cmocka_unit_test(nothing_found_tells_every_place),
         cmocka_unit_test(regions),       cmocka_unit_test(endpoints),
-        cmocka_unit_test(error_answers), cmocka_unit_test(retry_budget),
+        cmocka_unit_test(error_answers), cmocka_unit_test(errors_in_success),
+        cmocka_unit_test(uri_encoding),  cmocka_unit_test(retry_budget),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
