@@ -173,6 +173,12 @@ static const partition *partition_of(const char *region) {
     return p;
 }
 
+/* The vendor's tools name variables and sections by the id of a service, which for few differs from
+ * the name in its host. */
+static const char *service_id(const char *service) {
+    return strcmp(service, "secretsmanager") == 0 ? "secrets_manager" : service;
+}
+
 static const char *configured(const aws_options *o, const char *service, const aws_env *env,
                               const aws_profiles *profiles, const char **from) {
     *from = "option endpoint";
@@ -180,7 +186,7 @@ static const char *configured(const aws_options *o, const char *service, const a
     if (is_true(aws_env_get(env, "AWS_IGNORE_CONFIGURED_ENDPOINT_URLS"))) return NULL;
 
     char name[128];
-    snprintf(name, sizeof name, "AWS_ENDPOINT_URL_%s", service);
+    snprintf(name, sizeof name, "AWS_ENDPOINT_URL_%s", service_id(service));
     for (char *c = name; *c; c++)
         *c = (char)(*c == ' ' || *c == '-' ? '_' : toupper((unsigned char)*c));
     const char *url = aws_env_get(env, name);
@@ -196,7 +202,7 @@ static const char *configured(const aws_options *o, const char *service, const a
     if (services) {
         char section[160];
         snprintf(section, sizeof section, "services %.128s", services);
-        snprintf(name, sizeof name, "%.64s.endpoint_url", service);
+        snprintf(name, sizeof name, "%.64s.endpoint_url", service_id(service));
         url = aws_section_get(profiles, section, name);
         if (url) return url;
     }

@@ -332,6 +332,13 @@ static void endpoints(void **state) {
         assert_string_equal(e.url, overrides[i].want);
         aws_endpoint_free(&e);
     }
+    /* Named by the service's id, which is not the name in its host. */
+    pair secrets[] = {{"AWS_ENDPOINT_URL_SECRETS_MANAGER", "https://three"}, {NULL, NULL}};
+    aws_env named = {get, secrets};
+    assert_true(
+        aws_endpoint_resolve(&e, &none, "secretsmanager", "eu-west-1", &named, &p, &problem));
+    assert_string_equal(e.url, "https://three");
+    aws_endpoint_free(&e);
     static const char *const wrong[] = {"127.0.0.1:80", "https://", "ftp://x", "http://u@h/",
                                         "http://a b"};
     for (size_t i = 0; i < sizeof wrong / sizeof wrong[0]; i++) {
