@@ -4,24 +4,19 @@ Every server runs on ports of the system's choice and is checked to be the proce
 them, so that two runs on one machine never meet. WEIR_BUILD names the build to test.
 """
 
-import os
+import json
 import sys
 import urllib.request
-import uuid
 from pathlib import Path
 
-import boto3
 import pytest
-from botocore.config import Config
 
 sys.path.insert(0, str(Path(__file__).parent))
 
 import weir as weir_module  # noqa: E402
-from processes import start_server, wait_for  # noqa: E402
+from kinesis_endpoints import ENV, NAMES, KinesisLocal, WeirLocal, aws_client  # noqa: E402
+from processes import start_server  # noqa: E402
 from stub import KinesisStub  # noqa: E402
-
-ENV = weir_module.ROOT / "build" / "env"
-KEYS = {"aws_access_key_id": "local", "aws_secret_access_key": "local-secret"}
 
 
 def pytest_collection_modifyitems(items):
@@ -39,46 +34,6 @@ def weir(tmp_path):
     driver.cleanup()
 
 
-def aws_client(service, endpoint, **more):
-    options = {"region_name": "us-east-1", **KEYS, **more}
-    return boto3.client(service, endpoint_url=endpoint, verify=False, **options, config=Config(
-        retries={"max_attempts": 5}, read_timeout=60, max_pool_connections=16))
-
-
-class KinesisLocal:
-    """npm's kinesis-local: polling, splits and merges are right; it never throttles."""
-
-    def __init__(self, folder):
-        package = ENV / "node_modules" / "kinesis-local"
-
-        def command(ports):
-            env = {**os.environ, "KINESIS_MOCK_TLS_PORT": str(ports[0]),
-                   "KINESIS_MOCK_PLAIN_PORT": str(ports[1]), "LOG_LEVEL": "ERROR"}
-            certificate = folder / "kinesis-local-certificate.json"
-            if certificate.exists():
-                env["KINESIS_MOCK_CERT_PATH"] = str(certificate)
-            return ["node", "main.js"], {"cwd": package, "env": env}
-
-        self.server = start_server(command, 2, folder / "kinesis-local.log")
-        self.tls_port, self.plain_port = self.server.ports
-        self.endpoint = f"http://127.0.0.1:{self.plain_port}"
-        self.tls_endpoint = f"https://localhost:{self.tls_port}"
-        self.client = aws_client("kinesis", self.endpoint)
-
-    def create_stream(self, shards, name=None):
-        name = name or f"s-{uuid.uuid4().hex[:12]}"
-        self.client.create_stream(StreamName=name, ShardCount=shards)
-        self.wait_active(name)
-        return name
-
-    def wait_active(self, name):
-        def active():
-            answer = self.client.describe_stream_summary(StreamName=name)
-            return answer["StreamDescriptionSummary"]["StreamStatus"] == "ACTIVE"
-
-        wait_for(active, 60, f"stream {name} is active", interval=0.1)
-
-
 @pytest.fixture(scope="session")
 def certificate(tmp_path_factory):
     """A self-signed certificate for localhost and 127.0.0.1: (folder, certificate, key)."""
@@ -93,14 +48,29 @@ def certificate(tmp_path_factory):
 
 @pytest.fixture(scope="session")
 def kinesis_local(tmp_path_factory, certificate):
-    import json
+    """One for all tests: it takes a second to start."""
     folder = tmp_path_factory.mktemp("kinesis-local")
     _, cert, key = certificate
     (folder / "kinesis-local-certificate.json").write_text(
         json.dumps({"server": {"key": key.read_text(), "cert": cert.read_text()}}))
     endpoint = KinesisLocal(folder)
     yield endpoint
-    endpoint.server.stop()
+    endpoint.stop()
+
+
+@pytest.fixture(params=NAMES)
+def kinesis(request):
+    """The test runs on each: weir-local, which is made for it and enforces the service's rates, and
+    kinesis-local, of which there is one for all. A stream is the test's own on both."""
+    if request.param == "kinesis-local":
+        yield request.getfixturevalue("kinesis_local")
+        return
+    folder = request.getfixturevalue("tmp_path") / "weir-local"
+    folder.mkdir()
+    _, cert, key = request.getfixturevalue("certificate")
+    endpoint = WeirLocal(folder, "--tls", cert, key)
+    yield endpoint
+    endpoint.stop()
 
 
 class Moto:

@@ -1,8 +1,9 @@
 """The proof with real processes: killed at random moments, each record is in the files exactly once.
 
-boto3 feeds kinesis-local at a steady rate while its shards split and merge; weir reads it and writes
-files; a seeded killer ends the worker, or everything, at moments of its own choice. In the end every
-record is there once, in the order of its partition key, and nothing unfinished is left.
+boto3 feeds weir-local, or kinesis-local, at a steady rate while its shards split and merge; weir
+reads it and writes files; a seeded killer ends the worker, or everything, at moments of its own
+choice. In the end every record is there once, in the order of its partition key, and nothing
+unfinished is left.
 
 A sample of each runs in scripts/test; `chaos` marks the long ones, which scripts/soak repeats with
 other seeds. WEIR_CHAOS_SEED chooses the seed, WEIR_CHAOS_SECONDS how long a long one goes on.
@@ -23,8 +24,8 @@ from botocore.config import Config
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "support"))
 
-from conftest import KinesisLocal  # noqa: E402
 from exactly_once import Delivered, Killer, caught_up, finish, value_of_dead_letter  # noqa: E402
+from kinesis_endpoints import NAMES, KinesisLocal, WeirLocal  # noqa: E402
 from kinesis_load import Resharder, SteadyFeed  # noqa: E402
 from processes import Deadline, wait_for  # noqa: E402
 from tcp_proxy import TcpProxy  # noqa: E402
@@ -48,12 +49,14 @@ def rounds(long, sample):
         number += 1
 
 
-@pytest.fixture
-def emulator(tmp_path):
-    """One of its own for each test: it slows as it holds more."""
-    endpoint = KinesisLocal(tmp_path)
+@pytest.fixture(params=NAMES)
+def emulator(request, tmp_path):
+    """One of its own for each test: kinesis-local slows as it holds more."""
+    folder = tmp_path / "emulator"
+    folder.mkdir()
+    endpoint = {"weir-local": WeirLocal, "kinesis-local": KinesisLocal}[request.param](folder)
     yield endpoint
-    endpoint.server.stop(seconds=0)  # it has nothing to lose
+    endpoint.stop()
 
 
 def put_once_client(endpoint):
@@ -97,7 +100,7 @@ class Scene:
         return self.weir.start("run", manifest, env=KEYS, **options)
 
     def reshard(self):
-        # The emulator counts the shards that are closed, too.
+        # kinesis-local counts the shards that are closed, too.
         if len(self.resharder.done) < 24:
             self.resharder.change()
 
@@ -209,6 +212,7 @@ def test_parallelism_changes_between_runs(weir, emulator, long):
 
 def test_a_child_is_not_read_ahead_of_its_parent(weir, emulator):
     """The sink stands still with the parent's records in its channel; another task reads the child."""
+    emulator.without_limits()  # of five calls a second
     scene = Scene(weir, emulator, "order", shards=1)
 
     def put(numbers):

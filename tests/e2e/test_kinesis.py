@@ -1,9 +1,10 @@
-"""A Kinesis stream of kinesis-local flows into files: everything, unchanged, in order per shard."""
+"""A Kinesis stream of weir-local and of kinesis-local flows into files: everything, unchanged, in order per shard."""
 
 import concurrent.futures
 import hashlib
 import random
 import threading
+import time
 
 import pytest
 
@@ -34,8 +35,11 @@ class Feeder:
         return head + self.rng.randbytes(max(0, size - len(head)))
 
     def put(self, batch):
-        """One PutRecords call with [(number, data, key)]; what was refused is put again."""
+        """One PutRecords call with [(number, data, key)]; what was refused is put again, later, as a
+        shard takes a thousand records and a mebibyte a second."""
+        pause = 0
         while batch:
+            time.sleep(pause)
             answer = self.client.put_records(StreamName=self.stream, Records=[
                 {"Data": data, "PartitionKey": key} for _, data, key in batch])
             again = []
@@ -49,7 +53,7 @@ class Feeder:
                     self.sent[number] = (hashlib.sha256(data).digest(), result["ShardId"],
                                          int(result["SequenceNumber"]))
                     self.bytes += len(data) + 4
-            batch = again
+            batch, pause = again, 0.1
 
 
 def check_received(records, feeder, shards):
@@ -78,10 +82,10 @@ def check_received(records, feeder, shards):
 
 @pytest.mark.slow
 @pytest.mark.timeout(900)
-def test_a_stream_that_is_resharded_while_it_is_read(weir, kinesis_local):
+def test_a_stream_that_is_resharded_while_it_is_read(weir, kinesis):
     count, threads = 60_000, 4
-    stream = kinesis_local.create_stream(4)
-    feeder = Feeder(kinesis_local.client, stream)
+    stream = kinesis.create_stream(4)
+    feeder = Feeder(kinesis.client, stream)
     large = set(random.Random(2).sample(range(count), 60))
     largest = set(sorted(large)[:20])
 
@@ -92,10 +96,10 @@ def test_a_stream_that_is_resharded_while_it_is_read(weir, kinesis_local):
             return feeder.rng.randrange(4097, 65536)
         return int(8 + feeder.rng.random() ** 4 * 4088)
 
-    # The emulator goes through all records it holds for each call: calls are kept rare, and feeding
+    # kinesis-local goes through all records it holds for each call: calls are kept rare, and feeding
     # it takes minutes, more for each record than for the one before.
     running = weir.start("run", weir.manifest(pipeline(
-        {"in": source(kinesis_local.endpoint, stream, interval="1s", empty_interval="1s")},
+        {"in": source(kinesis.endpoint, stream, interval="1s", empty_interval="1s")},
         {"out": {"type": "file", "path": "out/records.bin", "format": FRAMES, "input": "in"}})), env=KEYS)
 
     batches, batch, size = [], [], 0
@@ -108,111 +112,111 @@ def test_a_stream_that_is_resharded_while_it_is_read(weir, kinesis_local):
         size += len(data) + 32
     batches.append(batch)
 
-    shards = kinesis_local.client.list_shards(StreamName=stream)["Shards"]
+    shards = kinesis.client.list_shards(StreamName=stream)["Shards"]
     with concurrent.futures.ThreadPoolExecutor(threads) as pool:
         third = len(batches) // 3
         list(pool.map(feeder.put, batches[:third]))
         hash_range = shards[0]["HashKeyRange"]
         middle = (int(hash_range["StartingHashKey"]) + int(hash_range["EndingHashKey"])) // 2
         rest = [pool.submit(feeder.put, b) for b in batches[third:2 * third]]
-        kinesis_local.client.split_shard(StreamName=stream, ShardToSplit=shards[0]["ShardId"],
+        kinesis.client.split_shard(StreamName=stream, ShardToSplit=shards[0]["ShardId"],
                                          NewStartingHashKey=str(middle))
         concurrent.futures.wait(rest)
-        kinesis_local.wait_active(stream)
+        kinesis.wait_active(stream)
         rest += [pool.submit(feeder.put, b) for b in batches[2 * third:]]
-        kinesis_local.client.merge_shards(StreamName=stream, ShardToMerge=shards[2]["ShardId"],
+        kinesis.client.merge_shards(StreamName=stream, ShardToMerge=shards[2]["ShardId"],
                                           AdjacentShardToMerge=shards[3]["ShardId"])
         for future in rest:
             future.result()
-    kinesis_local.wait_active(stream)
+    kinesis.wait_active(stream)
     assert len(feeder.sent) == count
 
     wait_bytes(weir.folder / "out", feeder.bytes, 180, running)
     result = running.stop()
     assert result.status == OK, result
     records = framed((weir.folder / "out" / "records.bin").read_bytes())
-    shards = kinesis_local.client.list_shards(StreamName=stream)["Shards"]
+    shards = kinesis.client.list_shards(StreamName=stream)["Shards"]
     assert len(shards) == 7
     assert check_received(records, feeder, shards) >= 3, "records came from parents and children"
 
 
-def feed(kinesis_local, stream, count, seed=1):
-    feeder = Feeder(kinesis_local.client, stream, seed)
+def feed(kinesis, stream, count, seed=1):
+    feeder = Feeder(kinesis.client, stream, seed)
     batch = [(n, feeder.record(n, feeder.rng.randrange(8, 800)), f"key-{n}") for n in range(count)]
     for at in range(0, count, 500):
         feeder.put(batch[at:at + 500])
     return feeder
 
 
-def read_all(weir, kinesis_local, stream, feeder, endpoint=None, seconds=60, **more):
+def read_all(weir, kinesis, stream, feeder, endpoint=None, seconds=60, **more):
     running = weir.start("run", weir.manifest(pipeline(
-        {"in": source(endpoint or kinesis_local.endpoint, stream, **more)},
+        {"in": source(endpoint or kinesis.endpoint, stream, **more)},
         {"out": {"type": "file", "path": "out/records.bin", "format": FRAMES, "input": "in"}})), env=KEYS)
     wait_bytes(weir.folder / "out", feeder.bytes, seconds, running)
     result = running.stop()
     assert result.status == OK, result
     records = framed((weir.folder / "out" / "records.bin").read_bytes())
-    check_received(records, feeder, kinesis_local.client.list_shards(StreamName=stream)["Shards"])
+    check_received(records, feeder, kinesis.client.list_shards(StreamName=stream)["Shards"])
     return result
 
 
-def test_two_shards(weir, kinesis_local):
-    stream = kinesis_local.create_stream(2)
-    read_all(weir, kinesis_local, stream, feed(kinesis_local, stream, 3000))
+def test_two_shards(weir, kinesis):
+    stream = kinesis.create_stream(2)
+    read_all(weir, kinesis, stream, feed(kinesis, stream, 3000))
 
 
-def test_over_tls_with_verification(weir, kinesis_local, certificate):
-    stream = kinesis_local.create_stream(2)
-    read_all(weir, kinesis_local, stream, feed(kinesis_local, stream, 2000),
-             endpoint=kinesis_local.tls_endpoint, ca_bundle=str(certificate[1]))
+def test_over_tls_with_verification(weir, kinesis, certificate):
+    stream = kinesis.create_stream(2)
+    read_all(weir, kinesis, stream, feed(kinesis, stream, 2000),
+             endpoint=kinesis.tls_endpoint, ca_bundle=str(certificate[1]))
 
 
-def test_a_certificate_that_nobody_vouches_for_is_refused(weir, kinesis_local):
-    stream = kinesis_local.create_stream(1)
+def test_a_certificate_that_nobody_vouches_for_is_refused(weir, kinesis):
+    stream = kinesis.create_stream(1)
     result = weir.run_pipeline(pipeline(
-        {"in": source(kinesis_local.tls_endpoint, stream)}, {"out": {"type": "blackhole", "input": "in"}},
+        {"in": source(kinesis.tls_endpoint, stream)}, {"out": {"type": "blackhole", "input": "in"}},
         settings={"start_timeout": "5s"}), env=KEYS)
     assert result.status == FAILED and "certificate" in result.err.lower(), result
 
 
 @pytest.mark.parametrize("wire", ["auto", "json"])
-def test_wire_formats(weir, kinesis_local, wire):
-    stream = kinesis_local.create_stream(1)
-    read_all(weir, kinesis_local, stream, feed(kinesis_local, stream, 1000), wire=wire)
+def test_wire_formats(weir, kinesis, wire):
+    stream = kinesis.create_stream(1)
+    read_all(weir, kinesis, stream, feed(kinesis, stream, 1000), wire=wire)
 
 
-def test_many_small_calls(weir, kinesis_local):
-    stream = kinesis_local.create_stream(3)
-    read_all(weir, kinesis_local, stream, feed(kinesis_local, stream, 1500), records_per_call=100)
+def test_many_small_calls(weir, kinesis):
+    stream = kinesis.create_stream(3)
+    read_all(weir, kinesis, stream, feed(kinesis, stream, 1500), records_per_call=100)
 
 
-def test_more_tasks_than_shards(weir, kinesis_local):
-    stream = kinesis_local.create_stream(2)
-    read_all(weir, kinesis_local, stream, feed(kinesis_local, stream, 1000), parallelism=4)
+def test_more_tasks_than_shards(weir, kinesis):
+    stream = kinesis.create_stream(2)
+    read_all(weir, kinesis, stream, feed(kinesis, stream, 1000), parallelism=4)
 
 
-def test_stop_latest_ends_by_itself(weir, kinesis_local):
-    stream = kinesis_local.create_stream(2)
-    feeder = feed(kinesis_local, stream, 1000)
+def test_stop_latest_ends_by_itself(weir, kinesis):
+    stream = kinesis.create_stream(2)
+    feeder = feed(kinesis, stream, 1000)
     result = weir.run_pipeline(pipeline(
-        {"in": source(kinesis_local.endpoint, stream, stop="latest")},
+        {"in": source(kinesis.endpoint, stream, stop="latest")},
         {"out": {"type": "file", "path": "out/records.bin", "format": FRAMES, "input": "in"}}),
         "--once", env=KEYS)
     assert result.status == OK, result
     records = framed((weir.folder / "out" / "records.bin").read_bytes())
-    check_received(records, feeder, kinesis_local.client.list_shards(StreamName=stream)["Shards"])
+    check_received(records, feeder, kinesis.client.list_shards(StreamName=stream)["Shards"])
 
 
-def test_latest_sees_only_what_comes_later(weir, kinesis_local):
-    stream = kinesis_local.create_stream(1)
-    kinesis_local.client.put_record(StreamName=stream, Data=b"before", PartitionKey="k")
+def test_latest_sees_only_what_comes_later(weir, kinesis):
+    stream = kinesis.create_stream(1)
+    kinesis.client.put_record(StreamName=stream, Data=b"before", PartitionKey="k")
     running = weir.start("run", weir.manifest(pipeline(
-        {"in": source(kinesis_local.endpoint, stream, start="latest")},
+        {"in": source(kinesis.endpoint, stream, start="latest")},
         {"out": {"type": "file", "path": "out/lines.txt", "input": "in"}})), env=KEYS)
 
     def one_more():  # it counts from the moment the start is fixed, which is not to be seen from here
         assert running.alive(), running.errors()
-        kinesis_local.client.put_record(StreamName=stream, Data=b"after", PartitionKey="k")
+        kinesis.client.put_record(StreamName=stream, Data=b"after", PartitionKey="k")
         return bytes_below(weir.folder / "out") > 0
 
     wait_for(one_more, 30, "a record arrives", interval=0.3)
@@ -220,11 +224,11 @@ def test_latest_sees_only_what_comes_later(weir, kinesis_local):
     assert set(lines_of(weir.folder / "out")) == {b"after"}
 
 
-def test_the_shard_names_the_file(weir, kinesis_local):
-    stream = kinesis_local.create_stream(2)
-    feeder = feed(kinesis_local, stream, 1000)
+def test_the_shard_names_the_file(weir, kinesis):
+    stream = kinesis.create_stream(2)
+    feeder = feed(kinesis, stream, 1000)
     running = weir.start("run", weir.manifest(pipeline(
-        {"in": source(kinesis_local.endpoint, stream)},
+        {"in": source(kinesis.endpoint, stream)},
         {"out": {"type": "file", "path": "out/${split}.bin", "format": FRAMES, "input": "in"}})), env=KEYS)
     wait_bytes(weir.folder / "out", feeder.bytes, 60, running)
     assert running.stop().status == OK
@@ -233,3 +237,50 @@ def test_the_shard_names_the_file(weir, kinesis_local):
         numbers = [int.from_bytes(r[:8], "big") for r in framed(path.read_bytes())]
         assert {feeder.sent[n][1] for n in numbers} == {shard}
         assert len(numbers) == sum(place == shard for _, place, _ in feeder.sent.values())
+
+
+def test_a_reader_that_is_throttled_reads_on(weir, kinesis):
+    """Twenty calls a second where the service allows five, on a shard that is written to all the time."""
+    kinesis.needs("throttling")
+    stream = kinesis.create_stream(1)
+    feeder = feed(kinesis, stream, 500)
+    running = weir.start("run", weir.manifest(pipeline(
+        {"in": source(kinesis.endpoint, stream, interval="50ms", empty_interval="50ms",
+                      retry={"base": "20ms", "max": "200ms"})},
+        {"out": {"type": "file", "path": "out/records.bin", "format": FRAMES, "input": "in"}})), env=KEYS)
+    wait_bytes(weir.folder / "out", feeder.bytes, 60, running)
+
+    def refused():
+        operations = kinesis.server.admin("GET", "stats")["operations"]
+        return operations["kinesis.GetRecords"]["errors"] >= 5
+
+    wait_for(refused, 60, "five calls were refused")
+    feeder.put([(n, feeder.record(n, 100), f"key-{n}") for n in range(500, 900)])
+    wait_bytes(weir.folder / "out", feeder.bytes, 60, running)
+    assert running.stop().status == OK
+    records = framed((weir.folder / "out" / "records.bin").read_bytes())
+    check_received(records, feeder, kinesis.client.list_shards(StreamName=stream)["Shards"])
+
+
+def test_records_that_were_lost_to_retention_are_not_waited_for(weir, kinesis):
+    """A pipeline stood still for longer than the stream keeps its records."""
+    kinesis.needs("retention")
+    stream = kinesis.create_stream(1)
+    path = weir.manifest(pipeline({"in": source(kinesis.endpoint, stream)},
+                                  {"out": {"type": "file", "path": "out/", "input": "in"}}))
+
+    def put(text):
+        kinesis.client.put_record(StreamName=stream, Data=text, PartitionKey="k")
+
+    def read_one(size):
+        running = weir.start("run", path, env=KEYS)
+        wait_bytes(weir.folder / "out", size, 60, running)
+        assert running.stop().status == OK
+
+    put(b"read")
+    read_one(len("read\n"))
+    put(b"lost")
+    kinesis.server.advance(seconds=25 * 3600)
+    put(b"kept")
+    read_one(len("read\nkept\n"))
+    assert sorted(lines_of(weir.folder / "out")) == [b"kept", b"read"]

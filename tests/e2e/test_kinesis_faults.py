@@ -7,6 +7,7 @@ import time
 
 import pytest
 
+from kinesis_endpoints import WeirLocal
 from processes import free_ports, status_kib, wait_for
 from stub import error, garbage, hang_up, throttled
 from weir import CONFIG, FAILED, OK, SANITIZED, bytes_below, lines_of, pipeline, wait_bytes
@@ -171,30 +172,53 @@ def test_no_credentials_at_all(weir, stub):
     assert result.status in (FAILED, CONFIG) and "credential" in result.err.lower(), result
 
 
-def moto_stream(moto, name, count=50):
-    moto.client.create_stream(StreamName=name, ShardCount=1)
-    for i in range(count):
-        moto.client.put_record(StreamName=name, Data=b"record-%06d" % i, PartitionKey="k")
-    return [b"record-%06d" % i for i in range(count)]
+class Verifier:
+    """An endpoint that refuses a wrong key or signature, and the key it takes: moto, or weir-local."""
+
+    def __init__(self, endpoint, client, access_key_id, secret):
+        self.endpoint, self.client = endpoint, client
+        self.access_key_id, self.secret = access_key_id, secret
+
+    def stream(self, name, count=50):
+        self.client.create_stream(StreamName=name, ShardCount=1)
+        wait_for(lambda: self.client.describe_stream_summary(StreamName=name)["StreamDescriptionSummary"][
+            "StreamStatus"] == "ACTIVE", 60, "the stream is active")
+        for i in range(count):
+            self.client.put_record(StreamName=name, Data=b"record-%06d" % i, PartitionKey="k")
+        return [b"record-%06d" % i for i in range(count)]
 
 
-def test_signatures_are_right(weir, moto):
-    want = moto_stream(moto, "signed")
-    running = weir.start("run", weir.manifest(manifest(moto.endpoint, stream="signed", wire="json")), env={
-        "AWS_ACCESS_KEY_ID": moto.access_key_id, "AWS_SECRET_ACCESS_KEY": moto.secret})
+@pytest.fixture(params=["weir-local", "moto"])
+def verifier(request, tmp_path):
+    """kinesis-local only looks whether there is a signature."""
+    if request.param == "moto":
+        moto = request.getfixturevalue("moto")
+        yield Verifier(moto.endpoint, moto.client, moto.access_key_id, moto.secret)
+        return
+    folder = tmp_path / "weir-local"
+    folder.mkdir()
+    endpoint = WeirLocal(folder, "--auth", "verify")
+    yield Verifier(endpoint.endpoint, endpoint.client, "local", "local-secret")
+    endpoint.stop()
+
+
+def test_signatures_are_right(weir, verifier):
+    want = verifier.stream("signed")
+    running = weir.start("run", weir.manifest(manifest(verifier.endpoint, stream="signed", wire="json")), env={
+        "AWS_ACCESS_KEY_ID": verifier.access_key_id, "AWS_SECRET_ACCESS_KEY": verifier.secret})
     wait_bytes(weir.folder / "out", sum(len(x) + 1 for x in want), 60, running)
     result = running.stop()
     assert result.status == OK, result
     assert lines_of(weir.folder / "out") == want
-    assert moto.secret not in result.text
+    assert verifier.secret not in result.text
 
 
-def test_credentials_of_a_profile(weir, moto):
-    want = moto_stream(moto, "profile", 10)
+def test_credentials_of_a_profile(weir, verifier):
+    want = verifier.stream("profile", 10)
     (weir.folder / "credentials").write_text(
-        f"[other]\naws_access_key_id = {moto.access_key_id}\naws_secret_access_key = {moto.secret}\n")
+        f"[other]\naws_access_key_id = {verifier.access_key_id}\naws_secret_access_key = {verifier.secret}\n")
     running = weir.start("run", weir.manifest(manifest(
-        moto.endpoint, stream="profile", wire="json",
+        verifier.endpoint, stream="profile", wire="json",
         credentials={"provider": "profile", "profile": "other"})),
         env={"AWS_SHARED_CREDENTIALS_FILE": str(weir.folder / "credentials")})
     wait_bytes(weir.folder / "out", sum(len(x) + 1 for x in want), 60, running)
@@ -203,13 +227,13 @@ def test_credentials_of_a_profile(weir, moto):
 
 
 @pytest.mark.parametrize("which", ["secret", "key"])
-def test_wrong_credentials(weir, moto, which):
+def test_wrong_credentials(weir, verifier, which):
     name = f"wrong-{which}"
-    moto_stream(moto, name, 1)
+    verifier.stream(name, 1)
     secret = "x" * 40
-    env = {"AWS_ACCESS_KEY_ID": moto.access_key_id if which == "secret" else "AKIAIOSFODNN7EXAMPLE",
+    env = {"AWS_ACCESS_KEY_ID": verifier.access_key_id if which == "secret" else "AKIAIOSFODNN7EXAMPLE",
            "AWS_SECRET_ACCESS_KEY": secret}
-    result = weir.run_pipeline(manifest(moto.endpoint, stream=name, wire="json"), env=env)
+    result = weir.run_pipeline(manifest(verifier.endpoint, stream=name, wire="json"), env=env)
     assert result.status in (FAILED, CONFIG), result
     assert "403" in result.err or "credential" in result.err.lower() or "signature" in result.err.lower() \
         or "token" in result.err.lower(), result
