@@ -454,14 +454,14 @@ static void errors_in_success(void **state) {
 static void uri_encoding(void **state) {
     (void)state;
     char out[64], small[5];
-    weir_str text = {"a/b c~\xc3\xbc%", 9};
-    assert_int_equal(weir_aws_uri_encode(text, 1, out, sizeof out), 17);
+    weir_str key = {"a/b c~\xc3\xbc%", 9};
+    assert_int_equal(weir_aws_uri_encode(key, 1, out, sizeof out), 17);
     assert_string_equal(out, "a/b%20c~%C3%BC%25");
-    assert_int_equal(weir_aws_uri_encode(text, 0, out, sizeof out), 19);
+    assert_int_equal(weir_aws_uri_encode(key, 0, out, sizeof out), 19);
     assert_string_equal(out, "a%2Fb%20c~%C3%BC%25");
-    assert_int_equal(weir_aws_uri_encode(text, 1, small, sizeof small), 17);
+    assert_int_equal(weir_aws_uri_encode(key, 1, small, sizeof small), 17);
     assert_string_equal(small, "a/b%");
-    assert_int_equal(weir_aws_uri_encode(text, 1, NULL, 0), 17);
+    assert_int_equal(weir_aws_uri_encode(key, 1, NULL, 0), 17);
 }
 
 static void retry_budget(void **state) {
