@@ -136,9 +136,10 @@ public final class Consume {
             .leaseAssignmentIntervalMillis(1000L)
             .leasesRecoveryAuditorExecutionFrequencyMillis(2000)
             .listShardsBackoffTimeInMillis(200);
+        // A worker counts as alive for two periods of its reports, which tell whole seconds.
         leases.workerUtilizationAwareAssignmentConfig().disableWorkerMetrics(true)
             .inMemoryWorkerMetricsCaptureFrequencyMillis(500)
-            .workerMetricsReporterFreqInMillis(500);
+            .workerMetricsReporterFreqInMillis(3000);
         CoordinatorConfig coordinator = configs.coordinatorConfig()
             .parentShardPollIntervalMillis(200)
             .shardConsumerDispatchPollIntervalMillis(100)
