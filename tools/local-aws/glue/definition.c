@@ -1,9 +1,9 @@
 /*
  * Definitions as texts: when two are the same, whether one can be read, and what differs.
  */
-#include <stdio.h>
-
 #include "glue/glue.h"
+
+#include <stdio.h>
 
 /* ---- canonical form ---- */
 

@@ -2,11 +2,11 @@
  * What operations read: names, ids, numbers, tokens; and the sentences in which the service refuses
  * them.
  */
+#include "glue/glue.h"
+
 #include <inttypes.h>
 #include <stdio.h>
 #include <stdlib.h>
-
-#include "glue/glue.h"
 
 void glue_no_memory(aws_call *call) {
     aws_fail(call, &GLUE_INTERNAL, "out of memory");

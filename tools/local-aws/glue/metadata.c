@@ -1,8 +1,9 @@
 /*
  * Metadata of versions: pairs, of which one key may have several.
  */
-#include "base/mem.h"
 #include "glue/glue.h"
+
+#include "base/mem.h"
 
 typedef struct pair {
     weir_str key, value;

@@ -1,8 +1,9 @@
 /*
  * Registries as a whole, and tags of anything that has an ARN.
  */
-#include "base/mem.h"
 #include "glue/glue.h"
+
+#include "base/mem.h"
 
 static void write_id(aws_out *o, const registry *r) {
     aws_out_z(o, "RegistryName", r->name);

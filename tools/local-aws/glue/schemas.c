@@ -1,10 +1,11 @@
 /*
  * Schemas as a whole.
  */
+#include "glue/glue.h"
+
 #include <inttypes.h>
 
 #include "base/mem.h"
-#include "glue/glue.h"
 
 static void write_place(aws_out *o, const schema *s) {
     aws_out_z(o, "RegistryName", s->of->name);

@@ -1,8 +1,9 @@
 /*
  * What of the registry outlives the process. Things that are being deleted are not kept.
  */
-#include "base/mem.h"
 #include "glue/glue.h"
+
+#include "base/mem.h"
 
 static void save_version(const version *v, keep *out) {
     keep_put_str(out, str_of(v->id));

@@ -1,11 +1,12 @@
 /*
  * Versions: registered, found, listed, deleted, compared.
  */
+#include "glue/glue.h"
+
 #include <inttypes.h>
 #include <stdio.h>
 
 #include "base/mem.h"
-#include "glue/glue.h"
 
 /* ---- registering ---- */
 
