@@ -2,12 +2,14 @@
 
 import json
 import os
+import signal
 import stat
 import time
 
 import pytest
 
 from conftest import aws_client
+from local import LocalAws
 from processes import wait_for
 from weir import CONFIG, FAILED, OK, lines_of, pipeline
 
@@ -19,15 +21,50 @@ def region(endpoint, key="local", secret="local-secret", **more):
             "AWS_ENDPOINT_URL": endpoint, **more}
 
 
+class Cloud:
+    """Secrets Manager and S3 with signatures checked; the environment that reaches them."""
+
+    def __init__(self, client, env):
+        self.secrets, self.s3, self.env = client("secretsmanager"), client("s3"), env
+        self.s3.create_bucket(Bucket="lake")
+
+    def secret(self, name, text):
+        return self.secrets.create_secret(Name=name, SecretString=text)["ARN"]
+
+    def put(self, key, body):
+        self.s3.put_object(Bucket="lake", Key=key, Body=body)
+
+
+@pytest.fixture(params=["weir-local", "moto"])
+def cloud(request, tmp_path):
+    if request.param == "weir-local":
+        folder = tmp_path / "weir-local"
+        folder.mkdir()
+        with LocalAws(folder, "--auth", "verify") as local:
+            cloud = Cloud(local.client, region(local.endpoint))
+            cloud.local = local
+            yield cloud
+        return
+    moto = request.getfixturevalue("moto")
+    keys = {"aws_access_key_id": moto.access_key_id, "aws_secret_access_key": moto.secret}
+    cloud = Cloud(lambda service: aws_client(service, moto.endpoint, **keys),
+                  region(moto.endpoint, moto.access_key_id, moto.secret))
+    yield cloud
+    for secret in cloud.secrets.list_secrets()["SecretList"]:
+        cloud.secrets.delete_secret(SecretId=secret["ARN"], ForceDeleteWithoutRecovery=True)
+    for found in cloud.s3.list_objects_v2(Bucket="lake").get("Contents", []):
+        cloud.s3.delete_object(Bucket="lake", Key=found["Key"])
+    cloud.s3.delete_bucket(Bucket="lake")
+
+
 @pytest.fixture
-def vault(moto):
-    """moto's Secrets Manager with signatures checked; the environment that reaches it."""
-    client = aws_client("secretsmanager", moto.endpoint, aws_access_key_id=moto.access_key_id,
-                        aws_secret_access_key=moto.secret)
-    client.env = region(moto.endpoint, moto.access_key_id, moto.secret)
-    yield client
-    for secret in client.list_secrets()["SecretList"]:
-        client.delete_secret(SecretId=secret["ARN"], ForceDeleteWithoutRecovery=True)
+def local(tmp_path):
+    folder = tmp_path / "weir-local"
+    folder.mkdir()
+    with LocalAws(folder, "--auth", "verify") as local:
+        cloud = Cloud(local.client, region(local.endpoint))
+        cloud.local = local
+        yield cloud
 
 
 def files_from(path, **sink):
@@ -36,22 +73,21 @@ def files_from(path, **sink):
                     {"out": {"type": "file", "input": "in", "path": path, "format": "json", **sink}})
 
 
-def test_values_take_their_place(weir, vault):
-    vault.create_secret(Name="prod/db", SecretString=json.dumps(
-        {"user": "alice", "port": 5432, "exact": 1.50, "on": True, "odd name": "o"}))
-    arn = vault.create_secret(Name="plain", SecretString="whole text")["ARN"]
+def test_values_take_their_place(weir, cloud):
+    cloud.secret("prod/db", json.dumps({"user": "alice", "port": 5432, "on": True, "odd name": "o"}))
+    arn = cloud.secret("plain", "whole text")
     path = ("out/${secretsmanager:prod/db:user}/${secretsmanager:prod/db:port}/"
             "${secretsmanager:prod/db:on}/${secretsmanager:prod/db:odd name}/"
             "${secretsmanager:%s}/" % arn)
-    result = weir.run_pipeline(files_from(path), "--once", env=vault.env)
+    result = weir.run_pipeline(files_from(path), "--once", env=cloud.env)
     assert result.status == OK, result
     assert len(lines_of(weir.folder / "out/alice/5432/true/o/whole text")) == 3
 
 
-def test_what_is_wrong_is_told_with_its_place(weir, vault):
-    vault.create_secret(Name="db", SecretString=json.dumps({"user": "alice", "list": [1], "no": None}))
-    vault.create_secret(Name="text", SecretString=PASSWORD)
-    vault.create_secret(Name="binary", SecretBinary=b"\x00\x01")
+def test_what_is_wrong_is_told_with_its_place(weir, cloud):
+    cloud.secret("db", json.dumps({"user": "alice", "list": [1], "no": None}))
+    cloud.secret("text", PASSWORD)
+    cloud.secrets.create_secret(Name="binary", SecretBinary=b"\x00\x01")
     manifest = weir.manifest("""\
 weir: 1
 name: test
@@ -71,7 +107,7 @@ sinks:
         (11, "is null"), (12, "not a JSON object"), (12, "is binary"),
     ]
     for command in (["run", "--once"], ["check", "--connect"]):
-        result = weir.run(*command, manifest, env=vault.env)
+        result = weir.run(*command, manifest, env=cloud.env)
         assert result.status == CONFIG, result
         told = [line for line in result.err.splitlines() if "[reference-failed]" in line]
         assert len(told) == len(expected), result
@@ -81,19 +117,19 @@ sinks:
     assert not (weir.folder / "a").exists()
 
 
-def test_wrong_types_are_found_with_the_values(weir, vault):
-    vault.create_secret(Name="count", SecretString="not-a-number")
+def test_wrong_types_are_found_with_the_values(weir, local):
+    local.secret("count", "not-a-number")
     manifest = weir.manifest(pipeline(
         {"in": {"type": "generator", "count": "${secretsmanager:count}"}},
         {"out": {"type": "blackhole", "input": "in"}}))
     unknown = weir.run("check", manifest)
     assert unknown.status == OK and "${secretsmanager:count}" in unknown.err, unknown
-    result = weir.run("run", "--once", manifest, env=vault.env)
+    result = weir.run("run", "--once", manifest, env=local.env)
     assert result.status == CONFIG and "[wrong-type]" in result.err, result
     assert "not-a-number" not in result.text
     assert "found the value of '${secretsmanager:count}'" in result.err
-    vault.put_secret_value(SecretId="count", SecretString="7")
-    result = weir.run("run", "--once", "--json", manifest, env=vault.env)
+    local.secrets.put_secret_value(SecretId="count", SecretString="7")
+    result = weir.run("run", "--once", "--json", manifest, env=local.env)
     assert result.status == OK, result
 
 
@@ -124,21 +160,21 @@ def test_check_and_plan_ask_nobody(weir):
     assert result.status == CONFIG and "[reference-misplaced]" in result.err, result
 
 
-def test_credentials_that_are_refused_end_with_78(weir, vault):
-    vault.create_secret(Name="db", SecretString="x")
+def test_credentials_that_are_refused_end_with_78(weir, cloud):
+    cloud.secret("db", "x")
     manifest = weir.manifest(files_from("a/${secretsmanager:db}/"))
     for command in (["run", "--once"], ["check", "--connect"]):
-        result = weir.run(*command, manifest, env={**vault.env, "AWS_SECRET_ACCESS_KEY": "wrong"})
+        result = weir.run(*command, manifest, env={**cloud.env, "AWS_SECRET_ACCESS_KEY": "wrong"})
         assert result.status == CONFIG and "signature" in result.err.lower(), result
         assert "hint:" in result.err, result
-        result = weir.run(*command, manifest, env={"AWS_ENDPOINT_URL": vault.env["AWS_ENDPOINT_URL"]})
+        result = weir.run(*command, manifest, env={"AWS_ENDPOINT_URL": cloud.env["AWS_ENDPOINT_URL"]})
         assert result.status == CONFIG and "region" in result.err, result
 
 
-def test_a_service_in_trouble_may_be_asked_again(weir, vault):
+def test_a_service_in_trouble_may_be_asked_again(weir, local):
     """Another status than 78, so that whoever supervises weir tries again; weir's own does, too."""
-    vault.create_secret(Name="db", SecretString="x")
-    dead = {**vault.env, "AWS_ENDPOINT_URL": "http://127.0.0.1:1"}
+    local.secret("db", "x")
+    dead = {**local.env, "AWS_ENDPOINT_URL": "http://127.0.0.1:1"}
     manifest = files_from("a/${secretsmanager:db}/")
     for command in (["run", "--once"], ["check", "--connect"]):
         result = weir.run(*command, weir.manifest(manifest), env=dead)
@@ -148,8 +184,8 @@ def test_a_service_in_trouble_may_be_asked_again(weir, vault):
     assert result.status == FAILED and result.err.count("[reference-failed]") == 3, result
 
 
-def test_values_are_nowhere_to_be_seen(weir, vault):
-    vault.create_secret(Name="db", SecretString=json.dumps({"password": PASSWORD}))
+def test_values_are_nowhere_to_be_seen(weir, local):
+    local.secret("db", json.dumps({"password": PASSWORD}))
     # The generator of a value that no node shows: a secret option.
     document = pipeline(
         {"in": {"type": "kinesis", "stream": "s", "region": "us-east-1", "endpoint": "http://127.0.0.1:1",
@@ -158,7 +194,7 @@ def test_values_are_nowhere_to_be_seen(weir, vault):
         {"out": {"type": "blackhole", "input": "in"}})
     document["settings"] = {"start_timeout": "60s"}
     manifest = weir.manifest(document)
-    env = {**vault.env, "WEIR_LOG": "trace"}
+    env = {**local.env, "WEIR_LOG": "trace"}
     running = weir.start("run", manifest, env=env)
     worker = running.worker()
     wait_for(lambda: "cannot list the shards" in running.errors() or not running.alive(), 60,
@@ -180,31 +216,31 @@ def test_values_are_nowhere_to_be_seen(weir, vault):
         assert PASSWORD not in result.text, result
 
 
-def test_a_restart_fetches_anew(weir, vault):
+def test_a_restart_fetches_anew(weir, local):
     """A secret that is rotated while the pipeline runs counts from the next restart on."""
-    vault.create_secret(Name="place", SecretString="first")
+    local.secret("place", "first")
     document = pipeline(
         {"in": {"type": "generator", "rate": 50, "format": "json"}},
         {"out": {"type": "file", "input": "in", "format": "json", "roll": {"age": "100ms"},
                  "path": "out/${secretsmanager:place}/"}})
     document["settings"] = {"restart": {"strategy": "fixed_delay", "delay": "10ms"},
                             "checkpoint": {"interval": "100ms", "min_pause": "0"}}
-    running = weir.start("run", weir.manifest(document), env=vault.env)
+    running = weir.start("run", weir.manifest(document), env=local.env)
     wait_for(lambda: lines_of(weir.folder / "out/first"), 60, "records in the first place")
     worker = running.worker()
-    vault.put_secret_value(SecretId="place", SecretString="second")
+    local.secrets.put_secret_value(SecretId="place", SecretString="second")
     os.kill(worker, 9)
     wait_for(lambda: lines_of(weir.folder / "out/second"), 60, "records in the second place")
     result = running.stop()
     assert result.status == OK, result
 
 
-def test_a_stop_does_not_wait_for_a_silent_service(weir, vault):
+def test_a_stop_does_not_wait_for_a_silent_service(weir, local):
     import socket
     with socket.socket() as silent:
         silent.bind(("127.0.0.1", 0))
         silent.listen()
-        env = {**vault.env, "AWS_ENDPOINT_URL": f"http://127.0.0.1:{silent.getsockname()[1]}"}
+        env = {**local.env, "AWS_ENDPOINT_URL": f"http://127.0.0.1:{silent.getsockname()[1]}"}
         running = weir.start("run", weir.manifest(files_from("a/${secretsmanager:db}/")), env=env)
         silent.settimeout(60)
         connection, _ = silent.accept()
@@ -213,3 +249,138 @@ def test_a_stop_does_not_wait_for_a_silent_service(weir, vault):
         assert result.status == FAILED, result
         assert time.monotonic() - began < 30
         connection.close()
+
+
+# ---- files ----
+
+def fetched(weir):
+    return sorted(weir.state.glob("test/fetched-*"))
+
+
+def test_an_object_becomes_a_private_file(weir, cloud):
+    lines = [b'{"n": %d}' % n for n in range(100)]
+    cloud.put("in/odd name+\u00e9%.jsonl", b"\n".join(lines) + b"\n")
+    document = pipeline(
+        {"in": {"type": "file", "path": "${s3file:lake/in/odd name+\u00e9%.jsonl}", "format": "json",
+                "follow": True}},
+        {"out": {"type": "file", "input": "in", "path": "out/", "format": "json",
+                 "roll": {"age": "100ms"}}})
+    document["settings"] = {"checkpoint": {"interval": "100ms", "min_pause": "0"}}
+    running = weir.start("run", weir.manifest(document), env=cloud.env)
+    wait_for(lambda: sorted(lines_of(weir.folder / "out")) == sorted(lines), 60, "all lines are there")
+    [folder] = fetched(weir)
+    [file] = folder.iterdir()
+    assert stat.S_IMODE(folder.stat().st_mode) == 0o700
+    assert stat.S_IMODE(file.stat().st_mode) == 0o600
+    assert file.suffix == ".jsonl" and file.read_bytes() == b"\n".join(lines) + b"\n"
+    result = running.stop()
+    assert result.status == OK, result
+    assert not fetched(weir)
+
+
+def test_objects_that_cannot_be_had(weir, cloud):
+    cloud.put("there", b"x")
+    manifest = weir.manifest("""\
+weir: 1
+name: test
+sources:
+  in: {type: file, path: ["${s3file:lake/not/there}", "${s3file:no-such-bucket-here/k}", "${s3file:lake/there}"]}
+sinks:
+  out: {type: blackhole, input: in}
+""")
+    for command in (["run", "--once"], ["check", "--connect"]):
+        result = weir.run(*command, manifest, env=cloud.env)
+        assert result.status == CONFIG, result
+        told = [line for line in result.err.splitlines() if "[reference-failed]" in line]
+        assert len(told) == 2 and "NoSuchKey" in told[0] and "NoSuchBucket" in told[1], result
+        assert all("pipeline.yaml:4:" in line for line in told)
+    assert not fetched(weir)
+    assert not list(weir.folder.glob("weir-check-*"))
+
+
+def test_files_go_whatever_happens(weir, local, tmp_path):
+    """Restarted workers use the folder of their run; what a killed run leaves, the next removes."""
+    local.put("records", b"1\n2\n")
+    document = pipeline({"in": {"type": "file", "path": "${s3file:lake/records}", "follow": True}},
+                        {"out": {"type": "blackhole", "input": "in"}})
+    document["settings"] = {"restart": {"strategy": "fixed_delay", "delay": "10ms"}}
+    manifest = weir.manifest(document)
+    running = weir.start("run", manifest, env=local.env)
+    worker = running.worker()
+    running.wait_status(lambda s: s["state"] == "running", "it runs")
+    [folder] = fetched(weir)
+    os.kill(worker, signal.SIGKILL)
+    wait_for(lambda: running.workers() not in ([], [worker]), 60, "another worker")
+    running.wait_status(lambda s: s["state"] == "running", "it runs again")
+    assert fetched(weir) == [folder] and len(list(folder.iterdir())) == 1
+    running.process.kill()
+    running.process.wait()
+    assert fetched(weir) == [folder]
+    result = weir.run("run", "--for", "100ms", manifest, "--from", "none", env=local.env)
+    assert result.status == OK, result
+    assert not fetched(weir)
+    # While one runs, another of its name can do nothing to it.
+    running = weir.start("run", manifest, "--from", "none", env=local.env)
+    running.wait_status(lambda s: s["state"] == "running", "it runs")
+    [folder] = fetched(weir)
+    assert weir.run("run", manifest, env=local.env).status == FAILED
+    assert len(list(folder.iterdir())) == 1
+    # A check has a folder of its own, and leaves none.
+    temporary = tmp_path / "tmp"
+    temporary.mkdir()
+    result = weir.run("check", "--connect", manifest, env={**local.env, "TMPDIR": str(temporary)})
+    assert result.status == OK and "reference s3file:lake/records: fetched" in result.out, result
+    assert not list(temporary.iterdir())
+    assert running.stop().status == OK
+
+
+# ---- as the service has bad minutes ----
+
+def test_a_client_retries_and_a_reference_is_asked_for_once(weir, local):
+    local.secret("db", json.dumps({"a": "x", "b": "y"}))
+    local.local.faults([{"operation": "GetSecretValue", "status": 500, "exception": "InternalServiceError",
+                         "count": 2}])
+    document = files_from("out/${secretsmanager:db:a}/${secretsmanager:db:b}/${secretsmanager:db:a}/")
+    local.local.admin("DELETE", "stats")
+    result = weir.run_pipeline(document, "--once", env=local.env)
+    assert result.status == OK, result
+    assert len(lines_of(weir.folder / "out/x/y/x")) == 3
+    stats = local.local.admin("GET", "stats")
+    assert json.dumps(stats).count("GetSecretValue") == 1
+    assert operations(stats)["secretsmanager.GetSecretValue"]["requests"] == 4, stats
+
+
+def operations(stats):
+    """The counts by operation, wherever the answer has them."""
+    found = {}
+
+    def walk(value):
+        if isinstance(value, dict):
+            for key, inner in value.items():
+                if isinstance(inner, dict) and "requests" in inner:
+                    found[key] = inner
+                walk(inner)
+        elif isinstance(value, list):
+            for inner in value:
+                if isinstance(inner, dict) and "operation" in inner:
+                    found[inner["operation"]] = inner
+                walk(inner)
+
+    walk(stats)
+    return found
+
+
+def test_throttled_for_good_and_denied(weir, local):
+    local.secret("db", "x")
+    manifest = weir.manifest(files_from("out/${secretsmanager:db}/"))
+    for exception, status, expected in [("ThrottlingException", 400, FAILED),
+                                        ("InternalServiceError", 500, FAILED),
+                                        ("AccessDeniedException", 400, CONFIG),
+                                        ("ExpiredTokenException", 400, CONFIG)]:
+        local.local.faults([{"operation": "GetSecretValue", "status": status, "exception": exception}])
+        for command in (["run", "--once"], ["check", "--connect"]):
+            result = weir.run(*command, manifest, env={**local.env, "AWS_MAX_ATTEMPTS": "2"})
+            assert result.status == expected and exception in result.err, result
+    local.local.faults([{"service": "secretsmanager", "status": 200, "body": "<html>proxy</html>"}])
+    result = weir.run("run", "--once", manifest, env=local.env)
+    assert result.status == FAILED and "not one of GetSecretValue" in result.err, result
