@@ -41,6 +41,15 @@ bool aws_identity_set(aws_identity *out, weir_str id, weir_str secret, weir_str 
     return !failed;
 }
 
+bool aws_keys_are_clean(weir_str id, weir_str secret, weir_str token) {
+    const weir_str all[] = {id, secret, token};
+    for (size_t i = 0; i < sizeof all / sizeof all[0]; i++)
+        for (uint64_t k = 0; k < all[i].len; k++)
+            if ((unsigned char)all[i].ptr[k] <= ' ' || (unsigned char)all[i].ptr[k] >= 127)
+                return false;
+    return true;
+}
+
 bool aws_identity_copy(aws_identity *out, const aws_identity *from) {
     return aws_identity_set(out, str(from->access_key_id), str(from->secret_access_key),
                             str(from->session_token), from->origin, from->expires_us);
@@ -264,6 +273,7 @@ void aws_plan_free(aws_plan *plan) {
         free(s->session_name);
         free(s->external_id);
         free(s->url);
+        free(s->region);
         free(s->token_file);
         if (s->authorization) OPENSSL_cleanse(s->authorization, strlen(s->authorization));
         free(s->authorization);
@@ -290,6 +300,7 @@ void aws_plan_fingerprint(const aws_plan *plan, char out[WEIR_AWS_HASH_SIZE]) {
                                       s->session_name,
                                       s->external_id,
                                       s->url,
+                                      s->region,
                                       s->token_file,
                                       s->authorization,
                                       s->command};

@@ -25,6 +25,10 @@ typedef struct aws_identity {
 } aws_identity;
 bool aws_identity_set(aws_identity *out, weir_str id, weir_str secret, weir_str token,
                       const char *origin, int64_t expires_us);
+/* Whether each is printable ASCII without white space: the first and the last go into headers, and
+ * a line end behind a secret (a mounted file, a careless export) would only make signatures wrong.
+ */
+bool aws_keys_are_clean(weir_str id, weir_str secret, weir_str token);
 bool aws_identity_copy(aws_identity *out, const aws_identity *from);
 void aws_identity_free(aws_identity *id); /* wipes */
 
@@ -45,6 +49,7 @@ typedef struct aws_step {
     char *role_arn, *session_name, *external_id; /* ROLE, WEB_IDENTITY; the last two may be NULL */
     uint32_t duration_s;                         /* 0 = the service's default, an hour */
     char *url;                     /* of STS, of the container's service, of the metadata service */
+    char *region;                  /* ROLE: STS is signed for; NULL = the client's */
     char *token_file;              /* WEB_IDENTITY; CONTAINER: may be NULL */
     char *authorization;           /* CONTAINER: the token itself, may be NULL */
     char *command;                 /* PROCESS */

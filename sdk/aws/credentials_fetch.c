@@ -22,7 +22,7 @@
 struct aws_fetch {
     aws_fetch_args args; /* strings ours */
     aws_plan plan;
-    uint32_t at, attempt; /* step and attempt */
+    uint32_t at, failures; /* the step, and how often it failed: it may take several requests */
     fetch_memory memory;
     aws_identity keys, fresh; /* of the steps before; of the answer that just came */
     weir_aws_signer *signer;
@@ -173,7 +173,8 @@ static void begin_request(aws_fetch *f) {
     fetch_request q = {.method = "GET"};
     aws_problem_free(&f->problem);
     bool sts = s->kind == STEP_ROLE || s->kind == STEP_WEB_IDENTITY;
-    bool ok = sts ? sts_ask(&q, s, s->kind == STEP_ROLE ? &f->keys : NULL, f->args.region,
+    const char *region = s->region ? s->region : f->args.region;
+    bool ok = sts ? sts_ask(&q, s, s->kind == STEP_ROLE ? &f->keys : NULL, region,
                             wall_us(f) + f->args.skew_us, f->signer, &f->problem)
                   : metadata_ask(&q, s, &f->memory, &f->problem);
     text_free(&f->sent);
@@ -210,7 +211,6 @@ static bool send_request(aws_fetch *f, fetch_request *q) {
                            .opaque = f};
     if (!http || !z) return aws_no_memory(&f->problem);
     weir_status status = weir_http_start(http, &args, &f->request);
-    if (status == WEIR_OK) f->attempt++;
     return status == WEIR_OK ? true : aws_no_memory(&f->problem);
 }
 
@@ -260,7 +260,6 @@ static void on_response(void *opaque, weir_http_response *response) {
     if (moved) f->args.skew_us = skew;
     if (moved && sts && !f->skewed && a.http_status != 200 && sts_blames_clock(&a)) {
         f->skewed = true;
-        f->attempt--;
         f->result = FETCH_MORE; /* the same once more, with the right time */
         return;
     }
@@ -284,13 +283,13 @@ static void settle(aws_fetch *f) {
         describe(f);
         break;
     case FETCH_AGAIN:
-        if (f->attempt >= s->attempts) {
+        if (++f->failures >= s->attempts) {
             give_up(f);
             break;
         }
         uint64_t random = weir_api_of(f->args.ctx)->random.u64(f->args.ctx);
         f->retry_at_ns = weir_mono_ns(f->args.ctx) +
-                         retry_jitter_ns(f->attempt, RETRY_BASE_NS, RETRY_MAX_NS, random) + 1;
+                         retry_jitter_ns(f->failures, RETRY_BASE_NS, RETRY_MAX_NS, random) + 1;
         break;
     case FETCH_FAILED:
         give_up(f);
@@ -307,7 +306,7 @@ static void step_done(aws_fetch *f) {
     f->memory.stage = 0;
     text_free(&f->memory.token);
     text_free(&f->memory.role);
-    f->attempt = 0;
+    f->failures = 0;
     if (++f->at < f->plan.count) {
         describe(f);
         return;

@@ -3,18 +3,16 @@
  * (IMDSv2). Version 1 of the latter is not spoken: a request that a web application can be tricked
  * into sending must not hand out keys.
  */
-#include <errno.h>
 #include <inttypes.h>
 #include <openssl/crypto.h>
-#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <time.h>
 
 #include "credentials_fetch.h"
+#include "token_file.h"
 #include "weir/json.h"
 
-#define AUTHORIZATION_MAX 16384u
 #define JSON_NODES 128u
 #define JSON_ROOM 32768u
 #define IMDS_ROLES "/latest/meta-data/iam/security-credentials/"
@@ -72,36 +70,16 @@ fetch_result metadata_answer(const aws_step *s, fetch_memory *m, const fetch_ans
     return ok ? FETCH_KEYS : FETCH_FAILED;
 }
 
-/* The token may change at any time: it is read before each request. */
 static bool container_ask(fetch_request *q, const aws_step *s, aws_problem *problem) {
     fetch_header(q, "Accept", (weir_str){"application/json", 16});
     if (s->authorization) text_add_z(&q->secret, s->authorization);
     if (s->token_file) {
-        char token[AUTHORIZATION_MAX + 1];
-        FILE *file = fopen(s->token_file, "rbe");
-        size_t n = 0;
-        int error = errno;
-        if (file) {
-            setvbuf(file, NULL, _IONBF, 0);
-            n = fread(token, 1, sizeof token, file);
-            error = ferror(file) ? errno : 0;
-            fclose(file);
-        }
-        while (n > 0 && (token[n - 1] == '\n' || token[n - 1] == '\r')) n--;
-        const char *wrong = !file || error          ? strerror(error)
-                            : n == 0                ? "it is empty"
-                            : n > AUTHORIZATION_MAX ? "it is longer than 16,384 bytes"
-                            : memchr(token, '\n', n) || memchr(token, '\r', n)
-                                ? "it has more than one line"
-                                : NULL;
-        if (!wrong) text_add(&q->secret, token, n);
-        OPENSSL_cleanse(token, sizeof token);
-        if (wrong) {
-            text_add_f(&problem->words,
-                       "AWS_CONTAINER_AUTHORIZATION_TOKEN_FILE names %.512s, but: %s",
-                       s->token_file, wrong);
+        text_add_f(&problem->words, "AWS_CONTAINER_AUTHORIZATION_TOKEN_FILE: %.512s ",
+                   s->token_file);
+        bool ok = token_file_read(&q->secret, s->token_file, &problem->words);
+        if (!ok && !q->secret.failed)
             return aws_refuse(problem, "credentials", "", "EKS mounts it; check the variable");
-        }
+        text_clear(&problem->words);
     }
     if (q->secret.len > 0) fetch_header(q, "Authorization", text_str(&q->secret));
     return q->secret.failed ? aws_no_memory(problem) : true;
@@ -205,6 +183,8 @@ bool keys_from_json(weir_str body, const char *token_name, bool version, const c
         if (expiration.len) expires = aws_iso_time_us(expiration);
         if (expires == INT64_MIN) wrong = "Expiration is not a time";
         if (!id.len || !secret.len) wrong = "AccessKeyId or SecretAccessKey is missing";
+        if (!aws_keys_are_clean(id, secret, token))
+            wrong = "a key holds a line end or another character that none has";
         if (!version && code.len && !(code.len == 7 && memcmp(code.ptr, "Success", 7) == 0))
             wrong = "it has no keys";
     }

@@ -15,6 +15,8 @@
 #define DURATION_MIN_S 900u
 #define DURATION_MAX_S 43200u
 
+static bool global_sts(aws_step *s, const char *region, const aws_options *o, const aws_env *env,
+                       const aws_profiles *profiles, aws_problem *problem);
 static bool may_be_clear(const char *url);
 static bool clean_line(const char *value);
 static bool dup_to(char **out, const char *z);
@@ -34,6 +36,11 @@ bool aws_plan_environment(aws_plan *plan, const aws_env *env, aws_problem *probl
         return aws_refuse(problem, "credentials",
                           "AWS_SECRET_ACCESS_KEY is set without AWS_ACCESS_KEY_ID",
                           "set both or neither");
+    if (!aws_keys_are_clean(str(id), str(secret), str(token)))
+        return aws_refuse(problem, "credentials",
+                          "AWS_ACCESS_KEY_ID, AWS_SECRET_ACCESS_KEY or AWS_SESSION_TOKEN holds a "
+                          "line end or another character that no key has",
+                          "set them without the line end of the file they come from");
     aws_step *s = aws_plan_add(plan, STEP_KEYS, problem);
     if (!s) return false;
     if (!aws_identity_set(&s->keys, str(id), str(secret), str(token), "environment", NEVER_US))
@@ -131,6 +138,9 @@ bool aws_plan_role(aws_plan *plan, const aws_options *o, const char *role_arn, c
         return false;
     }
     s->url = endpoint.url;
+    if (!endpoint.overridden && !sts.fips && !sts.dual_stack &&
+        !global_sts(s, region, &sts, env, profiles, problem))
+        return false;
     s->duration_s = duration_s;
     s->timeout_ms = STS_TIMEOUT_MS;
     s->attempts = 3;
@@ -148,6 +158,36 @@ bool aws_plan_process(aws_plan *plan, const char *command, aws_problem *problem)
     s->attempts = 1;
     if (!dup_to(&s->command, command)) return aws_no_memory(problem);
     return aws_plan_origin(plan, "credential process", "", problem);
+}
+
+/*
+ * AWS_STS_REGIONAL_ENDPOINTS=legacy: the global endpoint, for the regions that there were when it
+ * was the only one. Those that came later never were served by it; so the list is at its end.
+ */
+static bool global_sts(aws_step *s, const char *region, const aws_options *o, const aws_env *env,
+                       const aws_profiles *profiles, aws_problem *problem) {
+    static const char *const regions[] = {
+        "ap-northeast-1", "ap-south-1",   "ap-southeast-1", "ap-southeast-2",
+        "aws-global",     "ca-central-1", "eu-central-1",   "eu-north-1",
+        "eu-west-1",      "eu-west-2",    "eu-west-3",      "sa-east-1",
+        "us-east-1",      "us-east-2",    "us-west-1",      "us-west-2"};
+    const char *mode = aws_env_get(env, "AWS_STS_REGIONAL_ENDPOINTS");
+    const char *profile = o->profile ? o->profile : aws_profile_default(env);
+    if (!mode) mode = aws_profile_get(profiles, profile, "sts_regional_endpoints");
+    if (!mode || strcasecmp(mode, "regional") == 0) return true;
+    if (strcasecmp(mode, "legacy") != 0) {
+        text_add_f(&problem->words,
+                   "AWS_STS_REGIONAL_ENDPOINTS (or sts_regional_endpoints) is \"%.64s\"", mode);
+        return aws_refuse(problem, "credentials", "", "it is legacy or regional");
+    }
+    for (size_t i = 0; i < sizeof regions / sizeof regions[0]; i++) {
+        if (strcmp(region, regions[i]) != 0) continue;
+        free(s->url);
+        if (dup_to(&s->url, "https://sts.amazonaws.com") && dup_to(&s->region, "us-east-1"))
+            return true;
+        return aws_no_memory(problem);
+    }
+    return true;
 }
 
 /* Whether keys may come from there: over TLS, or from a host that no network lies in front of. */

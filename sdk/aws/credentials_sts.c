@@ -1,5 +1,4 @@
 /* STS: the Query protocol of 2011-06-15, as far as taking roles needs it. */
-#include <errno.h>
 #include <inttypes.h>
 #include <openssl/crypto.h>
 #include <stdio.h>
@@ -9,9 +8,9 @@
 #include "credentials_fetch.h"
 #include "errors.h"
 #include "sigv4.h"
+#include "token_file.h"
 #include "xml.h"
 
-#define TOKEN_FILE_MAX 20000u /* what STS takes */
 #define CONTENT_TYPE "application/x-www-form-urlencoded; charset=utf-8"
 
 static bool add_token(text *body, const aws_step *s, aws_problem *problem);
@@ -57,7 +56,7 @@ fetch_result sts_answer(const aws_step *s, const aws_identity *before, const fet
         }
         bool whole = read_keys(a->body, room, a->body.len, fields);
         int64_t expires = whole ? aws_iso_time_us(fields[3]) : INT64_MIN;
-        bool ok = expires != INT64_MIN &&
+        bool ok = expires != INT64_MIN && aws_keys_are_clean(fields[0], fields[1], fields[2]) &&
                   aws_identity_set(keys, fields[0], fields[1], fields[2], origin, expires);
         OPENSSL_cleanse(room, (size_t)a->body.len + 1);
         free(room);
@@ -103,29 +102,16 @@ bool sts_blames_clock(const fetch_answer *a) {
     return clock;
 }
 
-/* The file is read anew each time: whoever writes it replaces the token well before its end. */
 static bool add_token(text *body, const aws_step *s, aws_problem *problem) {
-    char token[TOKEN_FILE_MAX + 1];
-    FILE *file = fopen(s->token_file, "rbe");
-    size_t n = 0;
-    int error = errno;
-    if (file) {
-        setvbuf(file, NULL, _IONBF, 0);
-        n = fread(token, 1, sizeof token, file);
-        error = ferror(file) ? errno : 0;
-        fclose(file);
-    }
-    while (n > 0 && strchr(" \t\r\n", token[n - 1])) n--;
-    bool ok = file && error == 0 && n > 0 && n <= TOKEN_FILE_MAX;
-    weir_str value = {token, n};
-    if (ok) add_field(body, "WebIdentityToken", value);
-    OPENSSL_cleanse(token, sizeof token);
-    if (ok) return true;
+    text token = {0};
     text_add_f(&problem->words, "the web identity token file %.512s ", s->token_file);
-    if (!file || error)
-        text_add_f(&problem->words, "cannot be read: %s", strerror(error));
-    else
-        text_add_z(&problem->words, n == 0 ? "is empty" : "is longer than 20,000 bytes");
+    bool ok = token_file_read(&token, s->token_file, &problem->words);
+    bool failed = token.failed;
+    if (ok) add_field(body, "WebIdentityToken", text_str(&token));
+    text_free(&token);
+    if (ok || failed) text_clear(&problem->words);
+    if (ok) return true;
+    if (failed) return aws_no_memory(problem);
     return aws_refuse(problem, "credentials.token_file", "",
                       "check credentials.token_file or AWS_WEB_IDENTITY_TOKEN_FILE");
 }
