@@ -391,6 +391,18 @@ def test_boto3_takes_the_keys_of_the_instance(local):
     assert client.list_streams()["StreamNames"] == ["one"]
 
 
+def test_boto3_falls_back_to_version_1(local):
+    """Not weir: it refuses version 1. But what an old instance answers is what the fetcher expects."""
+    local.admin("POST", "metadata", {"v1": True})
+    local.faults([{"service": "metadata", "operation": "Token", "status": 404}])
+    fetcher = InstanceMetadataFetcher(timeout=30, num_attempts=1, base_url=local.endpoint + "/")
+    keys = fetcher.retrieve_iam_role_credentials()
+    with_keys(local, "kinesis", {"AccessKeyId": keys["access_key"], "SecretAccessKey": keys["secret_key"],
+                                 "Token": keys["token"]}).list_streams()
+    local.admin("POST", "metadata", {"v1": False})
+    assert fetcher.retrieve_iam_role_credentials() == {}
+
+
 def test_the_instance_misbehaves(local):
     local.faults([{"service": "metadata", "operation": "Token", "status": 503, "count": 1},
                   {"service": "metadata", "operation": "RoleCredentials", "cut": {"at": 10}, "count": 1}])
