@@ -45,6 +45,13 @@ static void report(weir_check_live *args, weir_status status, weir_str text) {
     error_clear(args->error);
 }
 
+/* Whoever hears it knows whose it is. */
+static const char *without_place(const trial *t, const char *text) {
+    size_t n = strlen(t->main->where);
+    bool placed = strncmp(text, t->main->where, n) == 0 && text[n] == ':' && text[n + 1] == ' ';
+    return placed ? text + n + 2 : text;
+}
+
 static void try_it(void *opaque) {
     trial *t = opaque;
     weir_error *err = t->args.error;
@@ -53,7 +60,7 @@ static void try_it(void *opaque) {
     if (status == WEIR_OK) status = t->table.check(t->main->self, &t->args);
     t->broken_off = status == WEIR_E_CANCELLED;
     if (status < 0 && !t->broken_off && t->failures == 0) {
-        tell(t, status, str_of(error_text(err)), err);
+        tell(t, status, str_of(without_place(t, error_text(err))), err);
     } else if (status >= 0 && t->findings == 0) {
         tell(t, WEIR_OK, STR("ok"), NULL);
     }
