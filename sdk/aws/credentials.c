@@ -2,6 +2,7 @@
 
 #include <inttypes.h>
 #include <openssl/crypto.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -70,6 +71,7 @@ void aws_identity_free(aws_identity *id) {
 bool aws_plan_make(aws_plan *out, const aws_options *o, const char *region, const aws_env *env,
                    const aws_profiles *profiles, aws_problem *problem) {
     memset(out, 0, sizeof *out);
+    if (profiles->no_memory) return aws_no_memory(problem); /* they are there in part only */
     if (add_provider(out, o, region, env, profiles, problem, 0)) return true;
     aws_plan_free(out);
     return false;
@@ -289,30 +291,38 @@ bool aws_plan_is_keys(const aws_plan *plan) {
     return plan->count == 1 && plan->steps[0].kind == STEP_KEYS;
 }
 
+/*
+ * No memory is asked for: a hash of what had fitted into it would be the same for plans that are
+ * not, and one job would get another's keys.
+ */
+#define PRINT_FIELDS 11u
 void aws_plan_fingerprint(const aws_plan *plan, char out[WEIR_AWS_HASH_SIZE]) {
-    text t = {0};
+    char sizes[PLAN_STEPS_MAX][PRINT_FIELDS + 1][32];
+    weir_str parts[PLAN_STEPS_MAX * (2 * PRINT_FIELDS + 1)];
+    uint32_t count = 0;
     for (uint32_t i = 0; i < plan->count; i++) {
         const aws_step *s = &plan->steps[i];
-        const char *const fields[] = {s->keys.access_key_id,
-                                      s->keys.secret_access_key,
-                                      s->keys.session_token,
-                                      s->role_arn,
-                                      s->session_name,
-                                      s->external_id,
-                                      s->url,
-                                      s->region,
-                                      s->token_file,
-                                      s->authorization,
-                                      s->command};
-        text_add_f(&t, "%d %" PRIu32 "\n", (int)s->kind, s->duration_s);
-        for (size_t k = 0; k < sizeof fields / sizeof fields[0]; k++) {
-            text_add_f(&t, "%zu ", fields[k] ? strlen(fields[k]) : 0);
-            if (fields[k]) text_add_z(&t, fields[k]);
+        const char *const fields[PRINT_FIELDS] = {s->keys.access_key_id,
+                                                  s->keys.secret_access_key,
+                                                  s->keys.session_token,
+                                                  s->role_arn,
+                                                  s->session_name,
+                                                  s->external_id,
+                                                  s->url,
+                                                  s->region,
+                                                  s->token_file,
+                                                  s->authorization,
+                                                  s->command};
+        snprintf(sizes[i][PRINT_FIELDS], sizeof sizes[i][0], "%d %" PRIu32 "\n", (int)s->kind,
+                 s->duration_s);
+        parts[count++] = str(sizes[i][PRINT_FIELDS]);
+        for (size_t k = 0; k < PRINT_FIELDS; k++) {
+            snprintf(sizes[i][k], sizeof sizes[i][k], "%zu ", fields[k] ? strlen(fields[k]) : 0);
+            parts[count++] = str(sizes[i][k]);
+            parts[count++] = str(fields[k]);
         }
     }
-    weir_str all = text_str(&t);
-    weir_aws_hash(&all, 1, out);
-    text_free(&t);
+    weir_aws_hash(parts, count, out);
 }
 
 aws_step *aws_plan_add(aws_plan *plan, step_kind kind, aws_problem *problem) {

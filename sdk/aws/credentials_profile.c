@@ -28,7 +28,6 @@ bool aws_plan_profile(aws_plan *plan, const aws_options *o, const char *profile,
                       const char *region, const aws_env *env, const aws_profiles *profiles,
                       aws_problem *problem) {
     walk w = {plan, o, region, env, profiles, problem, {0}, 0};
-    if (profiles->no_memory) return aws_no_memory(problem);
     return add_profile(&w, profile, named, false);
 }
 
@@ -177,7 +176,8 @@ static bool add_keys(walk *w, const char *profile, const char *id, const char *s
     text_add_f(&quoted, "\"%.256s\"", profile);
     const char *z = text_z(&quoted);
     aws_step *s = aws_plan_add(w->plan, STEP_KEYS, w->problem);
-    bool ok = s && z && aws_plan_origin(w->plan, "profile ", z, w->problem);
+    bool ok =
+        z ? s && aws_plan_origin(w->plan, "profile ", z, w->problem) : aws_no_memory(w->problem);
     if (ok &&
         !aws_identity_set(&s->keys, str(id), str(secret), str(token), w->plan->origin, NEVER_US))
         ok = aws_no_memory(w->problem);

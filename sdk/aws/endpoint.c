@@ -27,6 +27,7 @@ static const partition partitions[] = {
 
 #define REGION_MAX 40u
 
+static bool no_memory(const aws_profiles *profiles, aws_problem *problem);
 static const partition *partition_of(const char *region);
 static const char *configured(const aws_options *o, const char *service, const aws_env *env,
                               const aws_profiles *profiles, const char **from);
@@ -46,6 +47,7 @@ char *aws_region_resolve(const aws_options *o, const char *arn_region, const aws
                          const aws_profiles *profiles, aws_problem *problem) {
     const char *profile = o->profile ? o->profile : aws_profile_default(env);
     const char *region = o->region, *from = "option region";
+    if (no_memory(profiles, problem)) return NULL;
     if (region && arn_region && strcmp(region, arn_region) != 0) {
         problem->status = WEIR_E_INVALID_ARG;
         problem->option = "region";
@@ -85,6 +87,7 @@ bool aws_endpoint_resolve(aws_endpoint *out, const aws_options *o, const char *s
                           const char *region, const aws_env *env, const aws_profiles *profiles,
                           aws_problem *problem) {
     memset(out, 0, sizeof *out);
+    if (no_memory(profiles, problem)) return false;
     const char *from = NULL;
     const char *given = configured(o, service, env, profiles, &from);
     const partition *p = partition_of(region);
@@ -207,6 +210,12 @@ static const char *configured(const aws_options *o, const char *service, const a
         if (url) return url;
     }
     return aws_profile_get(profiles, profile, "endpoint_url");
+}
+
+/* Files that were read in part only: what is not in them may yet be in the rest. */
+static bool no_memory(const aws_profiles *profiles, aws_problem *problem) {
+    if (profiles->no_memory) problem->status = WEIR_E_NOMEM;
+    return profiles->no_memory;
 }
 
 /* It becomes part of a host name and of the signature's scope. */

@@ -9,7 +9,7 @@
 
 #define FILE_BYTES_MAX (1024u * 1024u)
 
-static char *path_of(const aws_env *env, const char *variable, const char *tail);
+static char *path_of(aws_profiles *p, const aws_env *env, const char *variable, const char *tail);
 static file_state load_file(aws_profiles *p, const char *path, bool credentials);
 static bool add(aws_profiles *p, weir_str section, weir_str parent, weir_str key, weir_str value,
                 bool credentials);
@@ -36,8 +36,8 @@ const char *aws_env_get(const aws_env *env, const char *name) {
 
 void aws_profiles_load(aws_profiles *p, const aws_env *env) {
     memset(p, 0, sizeof *p);
-    p->config_path = path_of(env, "AWS_CONFIG_FILE", "/.aws/config");
-    p->credentials_path = path_of(env, "AWS_SHARED_CREDENTIALS_FILE", "/.aws/credentials");
+    p->config_path = path_of(p, env, "AWS_CONFIG_FILE", "/.aws/config");
+    p->credentials_path = path_of(p, env, "AWS_SHARED_CREDENTIALS_FILE", "/.aws/credentials");
     p->config_state = load_file(p, p->config_path, false);
     p->credentials_state = load_file(p, p->credentials_path, true);
 }
@@ -154,15 +154,22 @@ const char *aws_file_state_text(file_state state) {
     return "";
 }
 
-static char *path_of(const aws_env *env, const char *variable, const char *tail) {
+/* NULL: there is none. A path that did not fit into memory is not an absent file. */
+static char *path_of(aws_profiles *p, const aws_env *env, const char *variable, const char *tail) {
     const char *given = aws_env_get(env, variable);
     const char *home = aws_env_get(env, "HOME");
-    if (given && given[0] != '~') return strdup(given);
-    if (!home) return NULL;
-    const char *rest = given ? given + 1 : tail;
-    size_t size = strlen(home) + strlen(rest) + 1;
+    if (given && given[0] != '~')
+        home = "", tail = given;
+    else if (!home)
+        return NULL;
+    else if (given)
+        tail = given + 1;
+    size_t size = strlen(home) + strlen(tail) + 1;
     char *path = malloc(size);
-    if (path) snprintf(path, size, "%s%s", home, rest);
+    if (path)
+        snprintf(path, size, "%s%s", home, tail);
+    else
+        p->no_memory = true;
     return path;
 }
 
@@ -177,6 +184,7 @@ static file_state load_file(aws_profiles *p, const char *path, bool credentials)
     while (t.len <= FILE_BYTES_MAX && (n = fread(piece, 1, sizeof piece, f)) > 0)
         text_add(&t, piece, n);
     bool failed = ferror(f) || t.failed || t.len > FILE_BYTES_MAX;
+    if (t.failed) p->no_memory = true;
     fclose(f);
     OPENSSL_cleanse(piece, sizeof piece);
     file_state state =

@@ -130,6 +130,13 @@ static void plans(void **state) {
         {.env = {{"AWS_CONTAINER_CREDENTIALS_FULL_URI", "http://127.0.0.1.evil.example/"}},
          .says = "https",
          .status = WEIR_E_AUTH},
+        {.env = {{"AWS_ACCESS_KEY_ID", "A"}, {"AWS_SECRET_ACCESS_KEY", "B\n"}},
+         .says = "line end",
+         .status = WEIR_E_AUTH},
+        {.options = {.profile = "job"},
+         .env = {{"AWS_STS_REGIONAL_ENDPOINTS", "global"}},
+         .says = "global",
+         .status = WEIR_E_AUTH},
         {.env = {{"AWS_CONTAINER_CREDENTIALS_FULL_URI", "http://127.0.0.1/"},
                  {"AWS_CONTAINER_AUTHORIZATION_TOKEN", "a\r\nX: y"}},
          .says = "line end",
@@ -188,6 +195,214 @@ static void fingerprints(void **state) {
         for (size_t k = 0; k < i; k++) assert_string_not_equal(prints[i], prints[k]);
     aws_profiles_free(&p);
 }
+
+/* ---- STS where there was only one ---- */
+
+static void legacy_sts(void **state) {
+    (void)state;
+    static const pair legacy[] = {{"AWS_STS_REGIONAL_ENDPOINTS", "Legacy"}, {NULL, NULL}};
+    static const pair own[] = {{"AWS_STS_REGIONAL_ENDPOINTS", "legacy"},
+                               {"AWS_ENDPOINT_URL_STS", "http://127.0.0.1:1"},
+                               {NULL, NULL}};
+    const struct {
+        const pair *env;
+        const char *region, *url, *signed_for;
+        bool fips;
+    } cases[] = {
+        {legacy, "eu-west-1", "https://sts.amazonaws.com", "us-east-1", false},
+        {legacy, "eu-south-1", "https://sts.eu-south-1.amazonaws.com", NULL, false},
+        {legacy, "us-east-1", "https://sts-fips.us-east-1.amazonaws.com", NULL, true},
+        {own, "eu-west-1", "http://127.0.0.1:1", NULL, false},
+        {NULL, "eu-west-1", "https://sts.eu-west-1.amazonaws.com", NULL, false},
+    };
+    aws_profiles p;
+    parse(&p, config);
+    for (size_t i = 0; i < sizeof cases / sizeof cases[0]; i++) {
+        aws_env env = {get, (void *)(uintptr_t)cases[i].env};
+        aws_options o = {.profile = "middle", .fips = cases[i].fips};
+        aws_plan plan;
+        aws_problem problem = {0};
+        assert_true(aws_plan_make(&plan, &o, cases[i].region, &env, &p, &problem));
+        assert_string_equal(plan.steps[1].url, cases[i].url);
+        if (cases[i].signed_for)
+            assert_string_equal(plan.steps[1].region, cases[i].signed_for);
+        else
+            assert_null(plan.steps[1].region);
+        aws_plan_free(&plan);
+    }
+    aws_profiles_free(&p);
+}
+
+/* ---- without memory ---- */
+
+/* Allocations are counted while `left` is not negative; the one that finds 0 fails (see the
+ * --wrap options in CMakeLists.txt). */
+static int left = -1;
+static bool fails_now(void) {
+    if (left < 0) return false;
+    return left-- == 0;
+}
+void *__real_malloc(size_t size);
+void *__real_calloc(size_t count, size_t size);
+void *__real_realloc(void *old, size_t size);
+char *__real_strdup(const char *z);
+void *__wrap_malloc(size_t size);
+void *__wrap_calloc(size_t count, size_t size);
+void *__wrap_realloc(void *old, size_t size);
+char *__wrap_strdup(const char *z);
+void *__wrap_malloc(size_t size) {
+    return fails_now() ? NULL : __real_malloc(size);
+}
+void *__wrap_calloc(size_t count, size_t size) {
+    return fails_now() ? NULL : __real_calloc(count, size);
+}
+void *__wrap_realloc(void *old, size_t size) {
+    return fails_now() ? NULL : __real_realloc(old, size);
+}
+char *__wrap_strdup(const char *z) {
+    return fails_now() ? NULL : __real_strdup(z);
+}
+
+typedef struct memory_case {
+    aws_options options;
+    pair env[6];
+} memory_case;
+
+/* The plan's hash with the n-th allocation failing; false: it was told that there is no memory. */
+static bool plan_with(const memory_case *c, int n, char print[WEIR_AWS_HASH_SIZE]) {
+    aws_env env = {get, (void *)(uintptr_t)c->env};
+    aws_profiles p;
+    aws_plan plan;
+    aws_problem problem = {0};
+    left = n;
+    memset(&p, 0, sizeof p);
+    weir_str bytes = {config, sizeof config - 1};
+    p.config_state = aws_profiles_parse(&p, bytes, false);
+    bool ok = aws_plan_make(&plan, &c->options, "eu-west-1", &env, &p, &problem);
+    if (ok) {
+        aws_plan_fingerprint(&plan, print);
+        assert_non_null(plan.origin);
+    } else if (problem.status != WEIR_E_NOMEM) {
+        fail_msg("allocation %d: status %d, \"%s\"", n, (int)problem.status,
+                 problem.words.len ? problem.words.ptr : "");
+    }
+    if (ok) aws_plan_free(&plan);
+    aws_problem_free(&problem);
+    aws_profiles_free(&p);
+    return ok;
+}
+
+/* For each n: what was asked for, whole, or a refusal for want of memory. Never a plan that leads
+ * elsewhere, such as to the next source of the chain or to a role without its external id. */
+static void plans_without_memory(void **state) {
+    (void)state;
+    static const aws_options person = {.profile = "person"};
+    const memory_case cases[] = {
+        {.options = {.profile = "job"}},
+        {.options = {.profile = "box"},
+         .env = {{"AWS_EC2_METADATA_SERVICE_ENDPOINT", "http://127.0.0.1:1/"}}},
+        {.options = {.profile = "pod"}},
+        {.options = {.profile = "prog"}},
+        {.options = {.provider = "process", .profile = "prog"}},
+        {.options = {.provider = "basic", .access_key_id = "A", .secret_access_key = "B"}},
+        {.options = {.provider = "assume_role",
+                     .role_arn = ROLE,
+                     .role_session_name = "s",
+                     .external_id = "x",
+                     .source = &person}},
+        {.env = {{"AWS_ACCESS_KEY_ID", "A"},
+                 {"AWS_SECRET_ACCESS_KEY", "B"},
+                 {"AWS_SESSION_TOKEN", "C"},
+                 {"AWS_CONTAINER_CREDENTIALS_RELATIVE_URI", "/x"}}},
+        {.env = {{"AWS_PROFILE", "person"}, {"AWS_CONTAINER_CREDENTIALS_RELATIVE_URI", "/x"}}},
+        {.env = {{"AWS_WEB_IDENTITY_TOKEN_FILE", "/t"},
+                 {"AWS_ROLE_ARN", ROLE},
+                 {"AWS_ROLE_SESSION_NAME", "n"},
+                 {"AWS_STS_REGIONAL_ENDPOINTS", "legacy"},
+                 {"AWS_CONTAINER_CREDENTIALS_RELATIVE_URI", "/x"}}},
+        {.env = {{"AWS_CONTAINER_CREDENTIALS_FULL_URI", "http://localhost:1/x"},
+                 {"AWS_CONTAINER_AUTHORIZATION_TOKEN", "t"}}},
+        {.env = {{NULL, NULL}}},
+    };
+    for (size_t i = 0; i < sizeof cases / sizeof cases[0]; i++) {
+        char whole[WEIR_AWS_HASH_SIZE], print[WEIR_AWS_HASH_SIZE];
+        assert_true(plan_with(&cases[i], -1, whole));
+        int n = 0, refused = 0;
+        for (;; n++) {
+            bool ok = plan_with(&cases[i], n, print);
+            bool untouched = left >= 0; /* it was over before the n-th allocation */
+            left = -1;
+            if (ok && strcmp(print, whole) != 0) fail_msg("case %zu, allocation %d", i, n);
+            refused += !ok;
+            if (untouched) break;
+        }
+        assert_true(refused > 10);
+    }
+}
+
+/* The same for what comes back: keys in JSON and in STS's XML, and for the request to STS. */
+static bool answer_with(int n, bool xml) {
+    static const char json[] = "{\"AccessKeyId\": \"A\\u0042\", \"SecretAccessKey\": \"B\\/C\", "
+                               "\"Token\": \"T\", \"Expiration\": \"2015-08-30T12:36:00Z\"}";
+    static const char answer[] =
+        "<AssumeRoleResponse><AssumeRoleResult><Credentials><AccessKeyId>A&#66;</AccessKeyId>"
+        "<SecretAccessKey>B/C</SecretAccessKey><SessionToken>T</SessionToken><Expiration>"
+        "2015-08-30T12:36:00Z</Expiration></Credentials></AssumeRoleResult></AssumeRoleResponse>";
+    aws_identity keys = {0}, before = {0};
+    aws_problem problem = {0};
+    aws_step step = {.kind = STEP_ROLE,
+                     .role_arn = (char *)(uintptr_t)ROLE,
+                     .url = (char *)(uintptr_t) "http://sts"};
+    fetch_answer a = {.http_status = 200, .body = {answer, sizeof answer - 1}};
+    weir_str body = {json, sizeof json - 1};
+    left = n;
+    bool ok = xml ? sts_answer(&step, &before, &a, "test", &keys, &problem) == FETCH_KEYS
+                  : keys_from_json(body, "Token", false, "test", "test", &keys, &problem);
+    if (ok) {
+        assert_string_equal(keys.access_key_id, "AB");
+        assert_string_equal(keys.secret_access_key, "B/C");
+        assert_string_equal(keys.session_token, "T");
+    }
+    aws_identity_free(&keys);
+    aws_problem_free(&problem);
+    return ok;
+}
+
+static void answers_without_memory(void **state) {
+    (void)state;
+    for (int xml = 0; xml < 2; xml++) {
+        assert_true(answer_with(-1, xml));
+        for (int n = 0;; n++) {
+            bool ok = answer_with(n, xml);
+            bool untouched = left >= 0;
+            left = -1;
+            assert_true(ok == untouched);
+            if (untouched) break;
+        }
+    }
+}
+
+static void keys_with_line_ends(void **state) {
+    (void)state;
+    static const char *const bad[] = {"a\\r\\nX: y", "a b", "\\u00e9", "a\\t"};
+    for (size_t i = 0; i < sizeof bad / sizeof bad[0]; i++) {
+        for (int field = 0; field < 3; field++) {
+            char json[256];
+            snprintf(json, sizeof json,
+                     "{\"AccessKeyId\": \"%s\", \"SecretAccessKey\": \"%s\", \"Token\": \"%s\"}",
+                     field == 0 ? bad[i] : "A", field == 1 ? bad[i] : "B",
+                     field == 2 ? bad[i] : "C");
+            aws_identity keys;
+            aws_problem problem = {0};
+            weir_str body = {json, strlen(json)};
+            assert_false(keys_from_json(body, "Token", false, "x", "x", &keys, &problem));
+            assert_non_null(strstr(text_z(&problem.words), "line end"));
+            aws_problem_free(&problem);
+        }
+    }
+}
+
+/* ---- times ---- */
 
 static void times(void **state) {
     (void)state;
@@ -442,10 +657,18 @@ static void adaptive_rate(void **state) {
 
 int main(void) {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(plans),         cmocka_unit_test(fingerprints),
-        cmocka_unit_test(times),         cmocka_unit_test(one_refreshes_the_others_go_on),
-        cmocka_unit_test(short_lives),   cmocka_unit_test(threads_share),
-        cmocka_unit_test(words),         cmocka_unit_test(programs),
+        cmocka_unit_test(plans),
+        cmocka_unit_test(fingerprints),
+        cmocka_unit_test(legacy_sts),
+        cmocka_unit_test(plans_without_memory),
+        cmocka_unit_test(answers_without_memory),
+        cmocka_unit_test(keys_with_line_ends),
+        cmocka_unit_test(times),
+        cmocka_unit_test(one_refreshes_the_others_go_on),
+        cmocka_unit_test(short_lives),
+        cmocka_unit_test(threads_share),
+        cmocka_unit_test(words),
+        cmocka_unit_test(programs),
         cmocka_unit_test(adaptive_rate),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
