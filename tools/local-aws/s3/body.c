@@ -11,6 +11,17 @@
 /* Below this a copy is cheaper than memory that is larger than it needs to be. */
 #define COPY_BELOW ((size_t)16 << 10)
 
+/* What aws-chunked may be called. */
+static const char *const modes[] = {"STREAMING-AWS4-HMAC-SHA256-PAYLOAD",
+                                    "STREAMING-AWS4-HMAC-SHA256-PAYLOAD-TRAILER",
+                                    "STREAMING-UNSIGNED-PAYLOAD-TRAILER"};
+
+static bool is_chunked(weir_str mode) {
+    for (size_t i = 0; i < sizeof modes / sizeof modes[0]; i++)
+        if (str_eq_z(mode, modes[i])) return true;
+    return false;
+}
+
 static weir_str trim(weir_str s) {
     while (s.len && (s.ptr[0] == ' ' || s.ptr[0] == '\t'))
         s = str_make(s.ptr + 1, (size_t)s.len - 1);
@@ -242,7 +253,7 @@ static bool checked(s3_call *call, weir_str mode, const s3_content *c, const chu
                     checksum *sum) {
     /* CompleteMultipartUpload's checksum is the object's, not that of the request's own body. */
     bool of_body = call->op->run != s3_op_complete_upload;
-    bool streamed = str_starts(mode, STR("STREAMING-"));
+    bool streamed = is_chunked(mode);
     if (mode.ptr && !streamed && !str_eq_z(mode, "UNSIGNED-PAYLOAD") &&
         !check_sha256(call, mode, c))
         return false;
@@ -263,8 +274,7 @@ bool s3_body(s3_call *call, s3_content *out, checksum *sum) {
     }
     char *bytes = exchange_take_body(call->x);
     size_t room = (size_t)text.len;
-    if (str_starts(mode, STR("STREAMING-")) &&
-        !unchunk(call, mode, bytes ? bytes : (char[1]){0}, &text, &chunks)) {
+    if (is_chunked(mode) && !unchunk(call, mode, bytes ? bytes : (char[1]){0}, &text, &chunks)) {
         mem_free(bytes);
         return false;
     }
@@ -290,6 +300,10 @@ bool s3_body(s3_call *call, s3_content *out, checksum *sum) {
 }
 
 bool s3_body_text(s3_call *call, bool needs_digest, weir_str *out) {
+    if (call->r->body.len > S3_DOCUMENT_BYTES_MAX) {
+        s3_fail(call, &S3_MESSAGE_TOO_LONG);
+        return false;
+    }
     s3_content c;
     checksum sum;
     if (!s3_body(call, &c, &sum)) return false;

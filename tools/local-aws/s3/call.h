@@ -25,6 +25,7 @@ typedef struct s3_operation {
     uint32_t flags;
 } s3_operation;
 #define S3_NO_BUCKET_YET (1u << 0) /* the bucket need not be there */
+#define S3_ANY_REGION (1u << 1)    /* may be asked of us-east-1, wherever the bucket is */
 
 typedef struct s3_call {
     s3 *s;
@@ -43,7 +44,6 @@ typedef struct s3_call {
     buf xml;    /* of the answer, or */
     buf detail; /* elements that go into an error */
     char request_id[17], host_id[77];
-    bool decoded; /* the body has been read: s3_body */
 } s3_call;
 
 /* ---- the request ---- */

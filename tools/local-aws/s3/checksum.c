@@ -26,6 +26,10 @@ static const struct {
     [SUM_SHA256] = {"SHA256", "x-amz-checksum-sha256", "ChecksumSHA256", 32, false, true, 0},
 };
 
+uint32_t sum_size(sum_algorithm a) {
+    return kinds[a].bytes;
+}
+
 const char *sum_name(sum_algorithm a) {
     return kinds[a].name;
 }

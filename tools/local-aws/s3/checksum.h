@@ -29,6 +29,7 @@ typedef struct checksum {
     uint8_t bytes[SUM_BYTES_MAX];
 } checksum;
 
+uint32_t sum_size(sum_algorithm a);       /* in bytes */
 const char *sum_name(sum_algorithm a);    /* "CRC32C" */
 const char *sum_header(sum_algorithm a);  /* "x-amz-checksum-crc32c" */
 const char *sum_element(sum_algorithm a); /* "ChecksumCRC32C" */

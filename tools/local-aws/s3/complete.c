@@ -168,7 +168,7 @@ static bool parts_fit(s3_call *call, const s3_upload *u, const list *l, uint64_t
 
 /* The object's checksum: of the upload's algorithm, CRC64NVME where it has none. */
 static checksum sum_of_object(s3_call *call, const s3_upload *u, const list *l) {
-    size_t width = u->algorithm == SUM_SHA256 ? 32 : u->algorithm == SUM_SHA1 ? 20 : 4;
+    size_t width = sum_size(u->algorithm);
     checksum whole = {0};
     if (u->composite) {
         uint8_t *digests = arena_alloc(call->memory, l->count * width);

@@ -87,6 +87,10 @@ bool s3_write_conditions(s3_call *call) {
 
 bool s3_delete_conditions(s3_call *call, const s3_object *o) {
     weir_str match = s3_header(call, "if-match");
-    if (match.ptr && !(o && names(match, o->etag))) return fail_precondition(call, "", "If-Match");
-    return true;
+    if (match.ptr && !o) {
+        s3_detail(call, "Key", call->key);
+        s3_fail(call, &S3_NO_SUCH_KEY);
+        return false;
+    }
+    return !match.ptr || names(match, o->etag) || fail_precondition(call, "", "If-Match");
 }

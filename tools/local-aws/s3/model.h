@@ -22,6 +22,8 @@
 #define S3_PAGE_MAX 1000u
 #define S3_BUCKETS_PAGE_MAX 10000u
 #define S3_DELETE_MAX 1000u
+/* A list of 10,000 parts with their checksums takes 3 MiB. */
+#define S3_DOCUMENT_BYTES_MAX ((size_t)16 << 20)
 #define S3_PUT_BYTES_MAX (UINT64_C(5) << 30)
 #define S3_PART_MIN_BYTES (UINT64_C(5) << 20)
 #define S3_PARTS_MAX 10000u

@@ -169,7 +169,7 @@ static const row rows[] = {
     {'b', "PUT", NULL, NULL, {"CreateBucket", s3_op_create_bucket, S3_NO_BUCKET_YET}},
     {'b', "HEAD", NULL, NULL, {"HeadBucket", s3_op_head_bucket, 0}},
     {'b', "DELETE", NULL, NULL, {"DeleteBucket", s3_op_delete_bucket, 0}},
-    {'b', "GET", "location", NULL, {"GetBucketLocation", s3_op_bucket_location, 0}},
+    {'b', "GET", "location", NULL, {"GetBucketLocation", s3_op_bucket_location, S3_ANY_REGION}},
     {'b', "GET", "versioning", NULL, {"GetBucketVersioning", s3_op_bucket_versioning, 0}},
     {'b', "GET", "uploads", NULL, {"ListMultipartUploads", s3_op_list_uploads, 0}},
     {'b', "GET", "list-type", NULL, {"ListObjectsV2", s3_op_list_objects_v2, 0}},

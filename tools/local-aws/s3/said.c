@@ -215,8 +215,25 @@ bool s3_customer_key_fits(s3_call *call, const s3_said *said, const char *prefix
 
 /* ---- the whole ---- */
 
+/* What would need a bucket of another kind. */
+static bool refuse_kinds(s3_call *call) {
+    static const char *const locks[] = {"x-amz-object-lock-mode",
+                                        "x-amz-object-lock-retain-until-date",
+                                        "x-amz-object-lock-legal-hold"};
+    for (size_t i = 0; i < sizeof locks / sizeof locks[0]; i++) {
+        if (!s3_header(call, locks[i]).ptr) continue;
+        s3_fail_text(call, &S3_INVALID_REQUEST, "Bucket is missing Object Lock Configuration");
+        return false;
+    }
+    if (!s3_header(call, "x-amz-write-offset-bytes").ptr) return true;
+    s3_detail_z(call, "Header", "x-amz-write-offset-bytes");
+    s3_fail(call, &S3_NOT_IMPLEMENTED);
+    return false;
+}
+
 bool s3_said_read(s3_call *call, s3_said *out) {
     *out = (s3_said){0};
+    if (!refuse_kinds(call)) return false;
     weir_str tags = s3_header(call, "x-amz-tagging");
     if (read_headers(call, out) && read_class(call, out) && read_encryption(call, out) &&
         (!tags.len || s3_tags_read_header(call, tags, &out->tags)))

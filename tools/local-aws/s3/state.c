@@ -217,8 +217,12 @@ static bool get_upload(keep *k, s3 *s, s3_bucket *b) {
     for (uint64_t i = 0; ok && i < n; i++) {
         s3_part p;
         ok = get_part(k, &p) && s3_upload_store(u, &p);
-        /* Nothing may stand for more bytes than are there. */
-        ok = ok && s3_upload_part(u, p.number)->size == s3_upload_part(u, p.number)->content.size;
+        /* Nothing may stand for more bytes than are there, nor a sum for another one. */
+        const s3_part *there = ok ? s3_upload_part(u, p.number) : NULL;
+        ok = ok && p.number >= 1 && p.number <= S3_PARTS_MAX &&
+             there->size == there->content.size &&
+             (u->algorithm == SUM_NONE ? there->crc.algorithm == SUM_CRC64NVME
+                                       : there->sum.algorithm == u->algorithm);
     }
     ok = ok && get_said(k, &u->said) && keep_ok(k);
     if (ok && sorted_insert(&b->uploads, sorted_behind(&b->uploads, u->key), u)) return true;

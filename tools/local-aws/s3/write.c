@@ -123,7 +123,11 @@ static void delete_one(s3_call *call, const wanted *w, bool quiet) {
     const s3_object *o = s3_object_get(call->bucket, w->key);
     weir_str etag = w->etag;
     if (etag.len >= 2 && etag.ptr[0] == '"') etag = str_make(etag.ptr + 1, (size_t)etag.len - 2);
-    if (etag.len && !(o && (str_eq_z(etag, o->etag) || str_eq_z(etag, "*")))) {
+    if (etag.len && !o) {
+        put_error(b, w, S3_NO_SUCH_KEY.code, S3_NO_SUCH_KEY.message);
+        return;
+    }
+    if (etag.len && !str_eq_z(etag, o->etag) && !str_eq_z(etag, "*")) {
         put_error(b, w, S3_PRECONDITION.code, S3_PRECONDITION.message);
         return;
     }
