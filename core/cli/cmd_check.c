@@ -168,8 +168,8 @@ static void print_fetched(const loaded *l) {
     }
 }
 
-/* The findings, as the members of a list where --json is. */
-static void connect(checking *c, const loaded *l) {
+/* The findings, as the members of a list where --json is. False if `l` must not be freed. */
+static bool connect(checking *c, const loaded *l) {
     const live_check_config config = {.plan = l->plan,
                                       .plugins = l->plugins,
                                       .timeout_ns = c->timeout_ns,
@@ -177,7 +177,8 @@ static void connect(checking *c, const loaded *l) {
                                       .found = found,
                                       .opaque = c};
     weir_error *err = error_new();
-    weir_status status = live_check(&config, err);
+    bool left_behind;
+    weir_status status = live_check(&config, &left_behind, err);
     if (status == WEIR_E_CANCELLED || signalled != 0) {
         fprintf(stderr, "weir check: interrupted\n");
         note_failure(c, false);
@@ -186,6 +187,7 @@ static void connect(checking *c, const loaded *l) {
         note_failure(c, false);
     }
     error_free(err);
+    return !left_behind;
 }
 
 static void unknown_json(const loaded *l, buf *out) {
@@ -231,15 +233,17 @@ static void check_one(checking *c, const char *path) {
     } else if (whole->diags != NULL) {
         diags_print(whole->diags, stderr);
     }
-    if (live && whole->plan != NULL) connect(c, whole);
+    bool ours = !live || whole->plan == NULL || connect(c, whole);
     if (json) {
         buf_printf(&c->json, "%s,\"ok\":%s}", live ? "]" : "", c->failed ? "false" : "true");
     } else if (!c->failed) {
         if (!live) load_print_unknown(&l, stderr);
         printf("%s: ok\n", path);
     }
-    load_free(&fetched);
-    load_free(&l);
+    if (ours) {
+        load_free(&fetched);
+        load_free(&l);
+    }
     if (folder[0] != '\0') fetch_remove_folder(folder);
 }
 

@@ -328,8 +328,9 @@ weir_status fetcher_fetch(void *self, const component_ref *reference, weir_str t
         status = error_set(err, WEIR_E_TIMEOUT, 0, "its plugin hangs");
     } else {
         status = fetch_one(f, s, q, out, err);
+        if (s->hangs) q = NULL; /* its thread's from now on */
     }
-    if (s == NULL || !s->hangs) question_free(q);
+    question_free(q);
     if (status != WEIR_OK) {
         f->failed++;
         if (!failure_is_lasting(status, error_flags(err))) f->may_pass++;
@@ -341,7 +342,7 @@ weir_status fetcher_fetch(void *self, const component_ref *reference, weir_str t
 
 void fetch_remove_folder(const char *folder) {
     char why[128];
-    int fd = open(folder, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
+    int fd = folder != NULL ? open(folder, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC) : -1;
     if (fd < 0) return;
     DIR *dir = fdopendir(fd);
     if (dir == NULL) {

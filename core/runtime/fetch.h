@@ -37,7 +37,7 @@ size_t fetcher_failed(const fetcher *f);
 size_t fetcher_may_pass(const fetcher *f);
 bool fetcher_interrupted(const fetcher *f);
 
-/* Removes the folder with the files in it; one that is not there is gone already. [control] */
+/* Removes the folder with the files in it; NULL and one that is not there are gone. [control] */
 void fetch_remove_folder(const char *folder);
 /* Removes every folder below `parent` that begins with `prefix`. [control] */
 void fetch_remove_folders(const char *parent, const char *prefix);

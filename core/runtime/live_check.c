@@ -174,18 +174,18 @@ static void no_room(void *opaque) {
     (void)opaque;
 }
 
-weir_status live_check(const live_check_config *config, weir_error *err) {
+weir_status live_check(const live_check_config *config, bool *left_behind, weir_error *err) {
     context *cx = calloc(1, sizeof *cx);
+    *left_behind = false;
     if (cx == NULL) return error_set(err, WEIR_E_NOMEM, 0, "out of memory");
-    bool lost = false;
     weir_status status = context_init(cx, config->plan, config->plugins, true, no_room, NULL, err);
     const pipeline *p = config->plan->pipeline;
     for (size_t i = 0; i < p->node_count && status == WEIR_OK; i++) {
-        status = try_component(config, cx, p->nodes[i], false, &lost, err);
+        status = try_component(config, cx, p->nodes[i], false, left_behind, err);
         if (status != WEIR_OK || p->nodes[i]->format.serde == NULL) continue;
-        status = try_component(config, cx, p->nodes[i], true, &lost, err);
+        status = try_component(config, cx, p->nodes[i], true, left_behind, err);
     }
-    if (lost) return status; /* what was left behind still uses it */
+    if (*left_behind) return status; /* its thread still uses it */
     context_destroy(cx);
     free(cx);
     return status;

@@ -32,7 +32,8 @@ typedef struct live_check_config {
     void *opaque;
 } live_check_config;
 
-/* CANCELLED if it was interrupted, else OK: failures are findings. [control] */
-weir_status live_check(const live_check_config *config, weir_error *err);
+/* CANCELLED if it was interrupted, else OK: failures are findings. `left_behind`: a component did
+ * not come back, even cancelled; plan and plugins must stay for ever. [control] */
+weir_status live_check(const live_check_config *config, bool *left_behind, weir_error *err);
 
 #endif
