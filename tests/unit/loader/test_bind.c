@@ -199,6 +199,30 @@ static void test_other_kinds(void **state) {
     error_free(err);
 }
 
+static void test_reference(void **state) {
+    (void)state;
+    registry *r = registry_new();
+    weir_error *err = error_new();
+    weir_ctx ctx = {.struct_size = sizeof ctx, .host = &host.abi};
+    const bound_component *b =
+        bind(r, FIXTURES "/refer/refer.so", WEIR_KIND_REFERENCE, "echo", err);
+    if (b == NULL) fail_msg("%s", error_text(err));
+    assert_true(str_eq_z(b->note->form, "TEXT"));
+    assert_string_equal(b->note->pattern.ptr, "^[a-z]+$");
+    const weir_reference_ops *ops = &b->ops.reference;
+    assert_int_equal(ops->struct_size, sizeof *ops);
+    weir_create create = {.struct_size = sizeof create, .ctx = &ctx, .error = err};
+    assert_int_equal(ops->create(&create), WEIR_OK);
+    weir_resolve resolve = {.struct_size = sizeof resolve, .text = STR("abc")};
+    assert_int_equal(ops->resolve(create.self, &resolve), WEIR_OK);
+    assert_true(str_eq_z(resolve.bytes, "abc"));
+    assert_int_equal(resolve.kind, WEIR_RESOLVED_VALUE);
+    assert_null(ops->get_extension(create.self, WEIR_COMPONENT_CHECK));
+    ops->destroy(create.self);
+    registry_free(r);
+    error_free(err);
+}
+
 /* Each plugin that breaks its word is refused with a text that says in what. */
 static void test_broken(void **state) {
     static const struct {
@@ -215,6 +239,7 @@ static void test_broken(void **state) {
         {"requirement", WEIR_KIND_SINK, "sum", "requires capabilities 0x10000000000"},
         {"name", WEIR_KIND_SERDE, "upper", "serde upper: stands in its note but not in its table"},
         {"slot", WEIR_KIND_SERDE, "upper", "lacks the required operation decode or encode"},
+        {"resolve", WEIR_KIND_REFERENCE, "echo", "lacks the required operation resolve"},
         {"init", WEIR_KIND_SINK, "sum", "init failed (io): the flux is missing"},
         {"entry", WEIR_KIND_SINK, "sum", "refuses this host (incompatible): it was built with ABI"},
     };
@@ -349,10 +374,15 @@ static void test_failing_memory(void **state) {
 
 int main(void) {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_source),      cmocka_unit_test(test_other_kinds),
-        cmocka_unit_test(test_broken),      cmocka_unit_test(test_replaced),
-        cmocka_unit_test(test_unloadable),  cmocka_unit_test(test_bundled_libraries),
-        cmocka_unit_test(test_second_host), cmocka_unit_test(test_failing_memory),
+        cmocka_unit_test(test_source),
+        cmocka_unit_test(test_other_kinds),
+        cmocka_unit_test(test_reference),
+        cmocka_unit_test(test_broken),
+        cmocka_unit_test(test_replaced),
+        cmocka_unit_test(test_unloadable),
+        cmocka_unit_test(test_bundled_libraries),
+        cmocka_unit_test(test_second_host),
+        cmocka_unit_test(test_failing_memory),
     };
     return cmocka_run_group_tests(tests, setup, NULL);
 }

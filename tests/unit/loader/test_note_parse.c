@@ -266,6 +266,31 @@ static void test_components(void **state) {
     assert_int_equal(r->out.components[0].capabilities, 0);
 }
 
+#define REFERENCE(name, rest)                                                                      \
+    HEAD ",\"components\":[{\"kind\":\"reference\",\"name\":\"" name "\",\"summary\":\"s\"" rest   \
+         "}]}"
+
+static void test_references(void **state) {
+    reading *r = *state;
+    assert_int_equal(parse(r, REFERENCE("vault", ",\"form\":\"A:B\",\"pattern\":\"^a$\"")),
+                     WEIR_OK);
+    const note_component *c = &r->out.components[0];
+    assert_int_equal(c->kind, WEIR_KIND_REFERENCE);
+    assert_true(str_eq_z(c->form, "A:B"));
+    assert_string_equal(c->pattern.ptr, "^a$");
+    assert_string_equal(note_kind_name(c->kind), "reference");
+    assert_string_equal(note_kind_name(5), "component");
+    assert_string_equal(note_kind_name(77), "component");
+    expect(r, REFERENCE("vault", ",\"pattern\":\"^a$\""), WEIR_E_DATA, "\"form\" is missing");
+    expect(r, REFERENCE("vault", ",\"form\":\"A\""), WEIR_E_DATA, "\"pattern\" is missing");
+    expect(r, REFERENCE("vault", ",\"form\":\"A\",\"pattern\":\"(\""), WEIR_E_DATA,
+           "no regular expression");
+    expect(r, REFERENCE("env", ",\"form\":\"A\",\"pattern\":\"^a$\""), WEIR_E_DATA,
+           "\"env\" is a word of manifests already");
+    expect(r, REFERENCE("time", ",\"form\":\"A\",\"pattern\":\"^a$\""), WEIR_E_DATA,
+           "is a word of manifests already");
+}
+
 /* Versions of stored bytes: each kind apart, absent is version 1, nonsense refuses the plugin. */
 static void test_versions(void **state) {
     reading *r = *state;
@@ -415,6 +440,7 @@ int main(void) {
         cmocka_unit_test(test_identity),      cmocka_unit_test(test_not_json),
         cmocka_unit_test(test_abi),           cmocka_unit_test(test_components),
         cmocka_unit_test(test_options),       cmocka_unit_test(test_mutations),
+        cmocka_unit_test(test_memory_limits), cmocka_unit_test(test_references),
         cmocka_unit_test(test_memory_limits), cmocka_unit_test(test_versions),
     };
     return cmocka_run_group_tests(tests, setup, teardown);

@@ -171,6 +171,27 @@ class Generator(unittest.TestCase):
                  component(kind="source", limits={}, committables={"version": 1}))
         self.bad("a second sink", lambda p: p["components"].append(p["components"][0]))
 
+    def test_references(self):
+        good = copy.deepcopy(GOOD)
+        good["components"] = [{"kind": "reference", "name": "vault", "summary": "Secrets",
+                               "form": "PATH:FIELD", "pattern": "^[a-z]+$"}]
+        self.good(good)
+        self.assertIn("Written `${vault:PATH:FIELD}`", self.read("x.md"))
+
+        def reference(**change):
+            def apply(plugin):
+                plugin["components"] = copy.deepcopy(good["components"])
+                plugin["components"][0].update(change)
+            return apply
+        self.bad('"form"', reference(form=""))
+        self.bad('"pattern"', reference(pattern="[a-z]+"))
+        self.bad("is a word of manifests already", reference(name="file"))
+        self.bad('a reference has no "options"',
+                 reference(options=[{"name": "a", "type": "string", "description": "d"}]))
+        self.bad('a reference has no "guarantee"', reference(guarantee="at_least_once"))
+        self.bad('only a reference has "form"',
+                 lambda p: p["components"][0].update(form="A"))
+
     def test_options(self):
         self.bad_option("expected one of string", type="strng")
         self.bad_option('unknown key "requierd"', type="int", requierd=True)
