@@ -5,6 +5,8 @@
 
 #include <stdio.h>
 
+#include "base/mem.h"
+
 /* ---- canonical form ---- */
 
 static bool is_space(char c) {
@@ -215,36 +217,47 @@ static void compare_members(differ *d, const weir_value *a, const weir_value *b)
     }
 }
 
-static const weir_value *element(const weir_value *list, uint32_t index) {
+/* Where the elements stand; NULL without memory. */
+static const weir_value **elements(const weir_value *list) {
+    const weir_value **out = mem_array((size_t)list->size + 1, sizeof *out);
     const weir_value *e = list + 1;
-    while (index-- > 0) e = weir_value_next(e);
-    return e;
+    for (uint32_t i = 0; out && i < list->size; i++, e = weir_value_next(e)) out[i] = e;
+    return out;
 }
 
 /* What both begin and end with is left out; what lies between is compared place by place, and the
  * rest of the longer one is removed or added. */
-static void compare_elements(differ *d, const weir_value *a, const weir_value *b) {
-    uint32_t least = a->size < b->size ? a->size : b->size, first = 0, last = 0;
-    while (first < least && same(element(a, first), element(b, first))) first++;
-    while (last < least - first &&
-           same(element(a, a->size - 1 - last), element(b, b->size - 1 - last)))
-        last++;
+static void compare_lists(differ *d, const weir_value **a, uint32_t a_count, const weir_value **b,
+                          uint32_t b_count) {
+    uint32_t least = a_count < b_count ? a_count : b_count, first = 0, last = 0;
+    while (first < least && same(a[first], b[first])) first++;
+    while (last < least - first && same(a[a_count - 1 - last], b[b_count - 1 - last])) last++;
     uint32_t both = least - last;
     for (uint32_t i = first; i < both; i++) {
         size_t before = enter_index(d, i);
-        compare(d, element(a, i), element(b, i));
+        compare(d, a[i], b[i]);
         leave(d, before);
     }
-    for (uint32_t i = a->size - last; i-- > both;) {
+    for (uint32_t i = a_count - last; i-- > both;) {
         size_t before = enter_index(d, i);
         write_step(d, "remove", NULL);
         leave(d, before);
     }
-    for (uint32_t i = both; i < b->size - last; i++) {
+    for (uint32_t i = both; i < b_count - last; i++) {
         size_t before = enter_index(d, i);
-        write_step(d, "add", element(b, i));
+        write_step(d, "add", b[i]);
         leave(d, before);
     }
+}
+
+static void compare_elements(differ *d, const weir_value *a, const weir_value *b) {
+    const weir_value **from = elements(a), **to = elements(b);
+    if (from && to)
+        compare_lists(d, from, a->size, to, b->size);
+    else
+        d->out->failed = true;
+    mem_free(from);
+    mem_free(to);
 }
 
 static void compare(differ *d, const weir_value *a, const weir_value *b) {
