@@ -168,6 +168,14 @@ static void on_listed(shard_list *list, weir_status status, const weir_aws_respo
         weir_fail(k->ctx, job->error, status, 0, "%s: the answer is not one of ListShards", what);
         return;
     }
+    /* A stream that is being created, or changed, is there in a moment. */
+    static const weir_str in_use = {"ResourceInUseException", 22};
+    weir_aws_response later = *failed;
+    if (failed->code.len == in_use.len && memcmp(failed->code.ptr, in_use.ptr, in_use.len) == 0) {
+        later.kind = WEIR_AWS_TRANSIENT;
+        later.status = WEIR_E_IO;
+        failed = &later;
+    }
     job->kind = failed->kind;
     if (passes(failed->kind) && ++*job->fails >= k->options.attempts) {
         /* Whoever is above shall not multiply what the node's `retry` allows. */

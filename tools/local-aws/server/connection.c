@@ -68,6 +68,7 @@ void connection_accept(server *s) {
         if (c->next) c->next->previous = c;
         s->connections = c;
         s->connection_count++;
+        if (s->conduct.idle_ms) connection_ready(c);
     }
 }
 
@@ -395,8 +396,8 @@ void connection_serve(connection *c) {
         connection_close(c);
         return;
     }
-    if (!c->tls_done) return;
     watch_idle(c);
+    if (!c->tls_done) return;
     uint32_t events = blocked ? (uint32_t)EPOLLOUT : 0u;
     if (wants_input(c)) events |= EPOLLIN;
     watch(c, events);
