@@ -107,6 +107,12 @@ static hash_key get_hash_key(keep *in) {
     return high << 64 | keep_u64(in);
 }
 
+/* A time that a clock may have shown. */
+static bool get_time(const kinesis *k, keep *in, int64_t *out) {
+    *out = keep_i64(in);
+    return *out >= 0 && *out <= kinesis_now(k) + AHEAD_MS_MAX;
+}
+
 static bool get_bool(keep *in, bool *out) {
     uint64_t value = keep_u64(in);
     *out = value == 1;
@@ -128,12 +134,11 @@ static bool get_tags(keep *in, tags *t) {
 
 static bool get_record(keep *in, stream *s, shard *d, buf *scratch) {
     bool encrypted;
-    int64_t arrival = keep_i64(in);
+    int64_t arrival;
     uint64_t key_len, data_len, size = UINT64_MAX;
-    if (!get_bool(in, &encrypted)) return false;
+    if (!get_time(s->of, in, &arrival) || !get_bool(in, &encrypted)) return false;
     char *key = keep_str(in, &key_len), *data = keep_str(in, &data_len);
-    bool ok = arrival >= 0 && key && data && key_len >= 1 && key_len <= KEY_BYTES_MAX &&
-              data_len <= BASE64_MAX;
+    bool ok = key && data && key_len >= 1 && key_len <= KEY_BYTES_MAX && data_len <= BASE64_MAX;
     buf_reset(scratch);
     if (ok && buf_reserve(scratch, (size_t)data_len + 1))
         size = weir_base64_decode(str_make(data, data_len), scratch->data);
@@ -147,15 +152,14 @@ static bool get_record(keep *in, stream *s, shard *d, buf *scratch) {
 
 static bool get_shard(keep *in, stream *s, buf *scratch) {
     hash_key first = get_hash_key(in), last = get_hash_key(in);
-    int64_t parent = keep_i64(in), adjacent = keep_i64(in), created = keep_i64(in),
-            closed = keep_i64(in), index = s->shard_count;
+    int64_t parent = keep_i64(in), adjacent = keep_i64(in), created, closed, index = s->shard_count;
     bool gone;
-    if (!get_bool(in, &gone)) return false;
+    if (!get_time(s->of, in, &created) || !get_time(s->of, in, &closed) || !get_bool(in, &gone))
+        return false;
     uint64_t next = keep_u64(in), count = keep_count(in, 32);
     /* Parents come before their children. */
     if (!keep_ok(in) || first > last || parent < -1 || parent >= index || adjacent < -1 ||
-        adjacent >= index || created < 0 || closed < 0 || (gone && !closed) || next < 1 ||
-        next > NUMBER_MAX || count > next - 1)
+        adjacent >= index || (gone && !closed) || next < 1 || next > NUMBER_MAX || count > next - 1)
         return false;
     shard *d = stream_add_shard(s, first, last, (int32_t)parent, (int32_t)adjacent, created);
     if (!d) return false;
@@ -170,8 +174,9 @@ static bool get_shard(keep *in, stream *s, buf *scratch) {
 
 static bool get_consumer(keep *in, stream *s) {
     char *name = keep_str(in, NULL);
-    int64_t created = keep_i64(in);
-    bool ok = name && kinesis_name_is_valid(str_of(name)) && !stream_consumer(s, str_of(name));
+    int64_t created;
+    bool ok = get_time(s->of, in, &created) && name && kinesis_name_is_valid(str_of(name)) &&
+              !stream_consumer(s, str_of(name));
     consumer *c = ok ? consumer_new(s, str_of(name), created) : NULL;
     mem_free(name);
     if (!c) return false;
@@ -214,10 +219,10 @@ static bool change_is_possible(const stream *s) {
 static bool get_settings(keep *in, stream *s) {
     bool encrypted;
     if (!get_bool(in, &s->on_demand)) return false;
-    s->created_ms = keep_i64(in);
+    if (!get_time(s->of, in, &s->created_ms)) return false;
     s->retention_h = keep_i64(in);
     s->record_kib = keep_i64(in);
-    if (s->created_ms < 0 || s->retention_h < 24 || s->retention_h > 8760 || s->record_kib < 1024 ||
+    if (s->retention_h < 24 || s->retention_h > 8760 || s->record_kib < 1024 ||
         s->record_kib > 10240 || !get_bool(in, &encrypted))
         return false;
     char *key = keep_str(in, NULL);
