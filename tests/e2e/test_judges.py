@@ -224,17 +224,39 @@ def test_what_does_not_exist_is_refused_with_the_sdk_s_own_exception(setting, sh
 
 # ---- the Kinesis Client Library ----
 
+shard_name = "shardId-{:012}".format
+LINEAGE = [(0, 2), (0, 3), (3, 4), (1, 4)]  # parent and child behind a split and a merge
+
+
+def reshard_split(client):
+    client.split_shard(StreamName="s", ShardToSplit=shard_name(0), NewStartingHashKey=str(HALF // 2))
+    wait_active(client)
+
+
+def reshard_merge(client):
+    client.merge_shards(StreamName="s", ShardToMerge=shard_name(3), AdjacentShardToMerge=shard_name(1))
+    wait_active(client)
+
+
+def wait_active(client):
+    wait_for(lambda: client.describe_stream_summary(StreamName="s")["StreamDescriptionSummary"][
+        "StreamStatus"] == "ACTIVE", 60, "the stream is active", 0.1)
+
+
 class Consumer:
     """One worker of the library, from the stream's beginning; what it said, in order."""
 
-    def __init__(self, how, certificate, table_endpoint, folder):
+    def __init__(self, name, how, certificate, table_endpoint, folder, prepare=None):
         folder.mkdir()
-        self.how, self.lines, self.worker = how, [], None
+        self.name, self.how, self.lines = name, how, []
+        self.put = {}  # (shard, sequence number) -> (shard, sequence number, key, data)
         tls, trust = certificate
         self.local = LocalAws(folder, "--auth", "verify", "--tls-self-signed", tls, "--stream", "s:2")
         try:
+            if prepare:
+                prepare(self)
             self.judge = judges.Judge(
-                judges.java(trust, "Consume", "s", f"app-{how}", how, self.local.tls_endpoint,
+                judges.java(trust, "Consume", "s", f"app-{name}", how, self.local.tls_endpoint,
                             table_endpoint), folder / "kcl.log", self.lines.append)
         except BaseException:
             self.local.stop()
@@ -245,7 +267,17 @@ class Consumer:
             config=Config(retries={"max_attempts": 5, "mode": "standard"}))
 
     def wait(self, condition, what):
-        return wait_for(lambda: self.judge.alive() and condition(), 240, f"{self.how}: {what}", 0.1)
+        return wait_for(lambda: self.judge.alive() and condition(), 240, f"{self.name}: {what}", 0.1)
+
+    def put_batch(self, client, first):
+        """Ten records, by boto3."""
+        batch = [{"PartitionKey": f"key {n} \u65e5", "Data": b"%d " % n * 20}
+                 for n in range(first, first + 10)]
+        answer = client.put_records(StreamName="s", Records=batch)
+        assert answer["FailedRecordCount"] == 0, answer
+        for record, result in zip(batch, answer["Records"]):
+            place = result["ShardId"], result["SequenceNumber"]
+            self.put[place] = (*place, record["PartitionKey"], record["Data"])
 
     def said(self, event):
         return [line for line in list(self.lines) if line["event"] == event]
@@ -259,13 +291,58 @@ class Consumer:
                 for line in self.said("records") for number, key, data in line["records"]]
 
     def leases(self):
-        rows = self.table.scan(TableName=f"app-{self.how}", ConsistentRead=True)["Items"]
+        rows = self.table.scan(TableName=f"app-{self.name}", ConsistentRead=True)["Items"]
         leases = {}
         for row in rows:
             plain = {name: next(iter(value.values())) for name, value in row.items()}
             if "checkpoint" in plain:  # other rows are the leader's lock and the worker's figures
                 leases[plain["leaseKey"]] = plain
         return leases
+
+    def finish(self):
+        """Waits for every record, ends the worker, and looks at all that it did."""
+        self.wait(lambda: {r[:2] for r in self.records()} >= self.put.keys(), "every record")
+        self.wait(lambda: {shard_name(i) for i in (2, 4)} <= set(self.shards("initialize")),
+                  "the last shards are read")
+        assert self.judge.end(180) == 0
+        assert self.said("stopped") == [{"event": "stopped", "clean": True}]
+        self.check_records()
+        self.check_order()
+        self.check_leases()
+
+    def check_records(self):
+        """Each as it was put. Again only what the library may read again: where a lease changed."""
+        got = self.records()
+        print(f"{self.name}: {len(self.put)} records, {len(got) - len(self.put)} of them again")
+        assert {r[:2] for r in got} == self.put.keys()
+        assert all(self.put[r[:2]] == r for r in got)
+        asked = self.lines.index(self.said("shutdown")[0])
+        if not any(line["event"] == "lost" for line in self.lines[:asked]):
+            assert len(got) == len(self.put), "records twice without a lost lease"
+            for i in range(5):
+                assert numbers_rise([r[1:] for r in got if r[0] == shard_name(i)])
+        assert not self.said("failed")
+
+    def check_order(self):
+        """Parents are read to their end before anything of their children."""
+        order = [(line["event"], line.get("shard")) for line in self.lines]
+        for parent, child in LINEAGE:
+            end = order.index(("end", shard_name(parent)))
+            assert end < order.index(("initialize", shard_name(child)))
+            assert ("records", shard_name(parent)) not in order[end:]
+        assert set(self.shards("end")) == {shard_name(i) for i in (0, 1, 3)}
+
+    def check_leases(self):
+        leases = self.leases()
+        assert sorted(leases) == [shard_name(i) for i in range(5)]
+        last = {r[0]: r[1] for r in self.records()}
+        for i in range(5):
+            wanted = "SHARD_END" if i in (0, 1, 3) else last.get(shard_name(i), "TRIM_HORIZON")
+            assert leases[shard_name(i)]["checkpoint"] == wanted
+            assert set(leases[shard_name(i)].get("parentShardId", [])) == {
+                shard_name(parent) for parent, child in LINEAGE if child == i}
+        assert set(leases[shard_name(0)]["childShardIds"]) == {shard_name(2), shard_name(3)}
+        assert leases[shard_name(4)]["startingHashKey"] == str(HALF // 2)
 
     def close(self):
         self.judge.kill()
@@ -275,25 +352,18 @@ class Consumer:
 class Writer(threading.Thread):
     """Puts records with boto3 until it is told to stop, about a hundred a second."""
 
-    def __init__(self, local):
+    def __init__(self, consumer):
         super().__init__(daemon=True)
-        self.client = local.client("kinesis")
-        self.put, self.error = [], None
-        self.ended = threading.Event()
+        self.consumer, self.client = consumer, consumer.local.client("kinesis")
+        self.error, self.ended = None, threading.Event()
         self.start()
 
     def run(self):
         try:
-            number = 0
+            first = 0
             while not self.ended.wait(0.1):
-                batch = []
-                for number in range(number, number + 10):
-                    batch.append({"PartitionKey": f"key {number} \u65e5", "Data": b"%d " % number * 20})
-                number += 1
-                answer = self.client.put_records(StreamName="s", Records=batch)
-                assert answer["FailedRecordCount"] == 0, answer
-                self.put += [(result["ShardId"], result["SequenceNumber"], record["PartitionKey"],
-                              record["Data"]) for record, result in zip(batch, answer["Records"])]
+                self.consumer.put_batch(self.client, first)
+                first += 10
         except BaseException as error:  # noqa: BLE001 - the test looks at it
             self.error = error
 
@@ -303,16 +373,27 @@ class Writer(threading.Thread):
         assert self.error is None and not self.is_alive()
 
 
+def reshard_before(consumer):
+    """Records in every shard of a stream that was split and merged before anybody read it."""
+    client = consumer.local.client("kinesis")
+    for first, change in ((0, reshard_split), (200, reshard_merge), (400, None)):
+        for n in range(first, first + 200, 10):
+            consumer.put_batch(client, n)
+        if change:
+            change(client)
+
+
 @pytest.fixture(scope="module")
 def consumers(certificate, tmp_path_factory):
-    """Both kinds at once: most of their time goes by in the library's own waiting."""
+    """All at once: most of their time goes by in the library's own waiting."""
     folder = tmp_path_factory.mktemp("kcl")
     server = judges.dynamodb_local(folder)
     started = {}
     try:
-        for how in ("polling", "fanout"):
-            started[how] = Consumer(how, certificate, f"http://127.0.0.1:{server.ports[0]}",
-                                    folder / how)
+        for name, how, prepare in (("polling", "polling", None), ("fanout", "fanout", None),
+                                   ("late", "polling", reshard_before)):
+            started[name] = Consumer(name, how, certificate, f"http://127.0.0.1:{server.ports[0]}",
+                                     folder / name, prepare)
         yield started
     finally:
         for consumer in started.values():
@@ -326,65 +407,24 @@ def consumers(certificate, tmp_path_factory):
 def test_the_client_library_reads_everything_through_a_split_and_a_merge(consumers, how):
     consumer = consumers[how]
     client = consumer.local.client("kinesis")
-    writer = Writer(consumer.local)
-    shard = "shardId-{:012}".format
-
-    def active():
-        return client.describe_stream_summary(StreamName="s")["StreamDescriptionSummary"][
-            "StreamStatus"] == "ACTIVE"
+    writer = Writer(consumer)
 
     def read_from(*wanted):
-        return lambda: {shard(i) for i in wanted} <= set(consumer.shards("records"))
+        return lambda: {shard_name(i) for i in wanted} <= set(consumer.shards("records"))
 
     try:
         consumer.wait(read_from(0, 1), "records of both shards")
-        client.split_shard(StreamName="s", ShardToSplit=shard(0), NewStartingHashKey=str(HALF // 2))
+        reshard_split(client)
         consumer.wait(read_from(2, 3), "records of the children")
         # Iterators expire and subscriptions end: what is read goes on where it was.
         consumer.local.advance(seconds=301)
         before = len(consumer.records())
         consumer.wait(lambda: len(consumer.records()) > before, "records behind five minutes")
-        wait_for(active, 60, "the stream is active")
-        client.merge_shards(StreamName="s", ShardToMerge=shard(3), AdjacentShardToMerge=shard(1))
+        reshard_merge(client)
         consumer.wait(read_from(4), "records of the merged shard")
     finally:
         writer.stop()
-    put = {record[:2]: record for record in writer.put}
-    consumer.wait(lambda: len({r[:2] for r in consumer.records()}) >= len(put), "every record")
-    assert consumer.judge.end(180) == 0
-    assert consumer.said("stopped") == [{"event": "stopped", "clean": True}]
-
-    # Every record as it was put. Again only what the library may read again: where a lease changed.
-    got = consumer.records()
-    print(f"{how}: {len(put)} records, {len(got) - len(put)} of them again")
-    assert {record[:2]: record for record in got} == put and all(put[r[:2]] == r for r in got)
-    lost_early = [line for line in consumer.lines[:consumer.lines.index(consumer.said("shutdown")[0])]
-                  if line["event"] == "lost"]
-    if not lost_early:
-        assert len(got) == len(put), "records twice without a lost lease"
-        for i in range(5):
-            assert numbers_rise([r[1:] for r in got if r[0] == shard(i)])
-
-    # Parents are read to their end before anything of their children.
-    order = [(line["event"], line.get("shard")) for line in consumer.lines]
-    for parent, child in [(0, 2), (0, 3), (3, 4), (1, 4)]:
-        end = order.index(("end", shard(parent)))
-        assert end < order.index(("initialize", shard(child)))
-        assert ("records", shard(parent)) not in order[end:]
-    assert sorted(consumer.shards("end")) == [shard(i) for i in (0, 1, 3)]
-    assert not consumer.said("failed")
-
-    leases = consumer.leases()
-    assert sorted(leases) == [shard(i) for i in range(5)]
-    last = {r[0]: r[1] for r in got}
-    assert {key: lease["checkpoint"] for key, lease in leases.items()} == {
-        shard(0): "SHARD_END", shard(1): "SHARD_END", shard(2): last[shard(2)],
-        shard(3): "SHARD_END", shard(4): last[shard(4)]}
-    assert {key: sorted(lease.get("parentShardId", [])) for key, lease in leases.items()} == {
-        shard(0): [], shard(1): [], shard(2): [shard(0)], shard(3): [shard(0)],
-        shard(4): [shard(1), shard(3)]}
-    assert sorted(leases[shard(0)]["childShardIds"]) == [shard(2), shard(3)]
-    assert leases[shard(4)]["startingHashKey"] == str(HALF // 2)
+    consumer.finish()
 
     # It read in the way it was told to, and the five minutes were felt: by three open subscriptions
     # beside the five first ones, by iterators that had expired.
@@ -395,3 +435,9 @@ def test_the_client_library_reads_everything_through_a_split_and_a_merge(consume
     else:
         assert "kinesis.SubscribeToShard" not in operations
         assert operations["kinesis.GetRecords"]["status"]["400"] >= 1
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(900)
+def test_the_client_library_begins_with_the_parents_of_a_stream_that_was_resharded_before(consumers):
+    consumers["late"].finish()

@@ -135,7 +135,8 @@ public final class Consume {
             .failoverTimeMillis(10000)
             .leaseAssignmentIntervalMillis(1000L)
             .leasesRecoveryAuditorExecutionFrequencyMillis(2000)
-            .listShardsBackoffTimeInMillis(200);
+            .listShardsBackoffTimeInMillis(200)
+            .cleanupLeasesUponShardCompletion(false); // the test looks at them in the end
         // A worker counts as alive for two periods of its reports, which tell whole seconds.
         leases.workerUtilizationAwareAssignmentConfig().disableWorkerMetrics(true)
             .inMemoryWorkerMetricsCaptureFrequencyMillis(500)
