@@ -118,7 +118,8 @@ class Aws(LocalAws):
                 if name.startswith(service + ".")}
 
     def secrets(self):
-        return ["local-secret", *getattr(self, "known", [])]
+        # How each session token begins that is issued here.
+        return ["local-secret", "IQoJb3JpZ2luX2VjE", *getattr(self, "known", [])]
 
     def imds(self):
         return {"AWS_EC2_METADATA_DISABLED": "false", "AWS_EC2_METADATA_SERVICE_ENDPOINT": self.endpoint}

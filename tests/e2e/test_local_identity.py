@@ -299,6 +299,24 @@ def test_short_lives_and_long_tokens(local, sts):
     assert refused(with_keys(local, "kinesis", keys).list_streams)[0] == "ExpiredTokenException"
 
 
+def test_keys_outlive_the_endpoint(tmp_path):
+    state, keys = tmp_path / "state", []
+    for round_ in range(3):
+        here = tmp_path / str(round_)
+        here.mkdir()
+        with LocalAws(here, "--auth", "verify", "--dir", state) as local:
+            for old in keys:
+                assert with_keys(local, "sts", old).get_caller_identity()["Account"] == "123456789012"
+            keys.append(local.client("sts").assume_role(RoleArn=ROLE, RoleSessionName="me")["Credentials"])
+            assert local.admin("POST", "sts", {})["issued"] == len(keys)
+            if round_ == 2:
+                local.advance(3601)
+                assert refused(with_keys(local, "sts", keys[0]).get_caller_identity)[0] == "ExpiredToken"
+    assert len({one["AccessKeyId"] for one in keys}) == 3
+    with LocalAws(tmp_path, "--auth", "verify", "--dir", state) as local:
+        assert local.admin("POST", "sts", {})["issued"] == 0  # what has ended is not kept
+
+
 def test_faults_of_sts(local, sts):
     local.faults([{"service": "sts", "operation": "AssumeRole", "exception": "IDPCommunicationError", "count": 1,
                    "message": "a <b> & c"},
@@ -369,6 +387,8 @@ def test_keys_of_the_instance(local):
     assert (keys["Code"], keys["Type"]) == ("Success", "AWS-HMAC")
     me = with_keys(local, "sts", keys).get_caller_identity()
     assert me["Arn"] == "arn:aws:sts::000000000000:assumed-role/my-role/i-0123456789abcdef0"
+    assert json.loads(see(local, ROLES + "my-role")[1])["AccessKeyId"] == keys["AccessKeyId"]
+    local.admin("POST", "metadata", {})  # looking changes nothing
     assert json.loads(see(local, ROLES + "my-role")[1])["AccessKeyId"] == keys["AccessKeyId"]
     local.advance(3600 - 290)  # five minutes ahead there are new ones; the old ones still hold
     new = json.loads(see(local, ROLES + "my-role")[1])

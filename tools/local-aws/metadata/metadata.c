@@ -225,7 +225,7 @@ static bool admin(void *own, const weir_value *in, buf *out) {
         buf_append_z(out, why);
         return false;
     }
-    memset(m->held, 0, sizeof m->held); /* of another role, another life */
+    if (in->size) memset(m->held, 0, sizeof m->held); /* of another role, another life */
     buf_append_z(out, "{\"role\":");
     if (m->role[0])
         buf_append_json(out, str_of(m->role));

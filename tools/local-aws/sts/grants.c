@@ -69,6 +69,22 @@ static char *new_token(sts *s, uint32_t bytes) {
     return token;
 }
 
+/* Among those that are remembered, and known to the signature check. */
+static bool enter(sts *s, sts_grant *g) {
+    if (!map_put(s->by_key, str_of(g->access_key), g)) return false;
+    if (!aws_credentials_add(s->home, str_of(g->access_key), str_of(g->secret), str_of(g->token),
+                             g->expires_ms)) {
+        map_remove(s->by_key, str_of(g->access_key));
+        return false;
+    }
+    if (s->newest)
+        s->newest->next = g;
+    else
+        s->oldest = g;
+    s->newest = g;
+    return true;
+}
+
 const sts_grant *sts_issue(local *home, const sts_wish *wish) {
     sts *s = local_service_state(home, "sts");
     sts_grant *g = mem_zalloc(sizeof *g);
@@ -88,21 +104,10 @@ const sts_grant *sts_issue(local *home, const sts_wish *wish) {
     g->issued_ms = server_now_ms(local_server(home));
     g->expires_ms = g->issued_ms + life_ms;
     g->told_ms = server_told_ms(local_server(home)) + life_ms;
-    if (!g->token || !g->arn || !g->user_id || !map_put(s->by_key, str_of(g->access_key), g)) {
+    if (!g->token || !g->arn || !g->user_id || !enter(s, g)) {
         grant_free(g);
         return NULL;
     }
-    if (!aws_credentials_add(home, str_of(g->access_key), str_of(g->secret), str_of(g->token),
-                             g->expires_ms)) {
-        map_remove(s->by_key, str_of(g->access_key));
-        grant_free(g);
-        return NULL;
-    }
-    if (s->newest)
-        s->newest->next = g;
-    else
-        s->oldest = g;
-    s->newest = g;
     if (map_count(s->by_key) > STS_GRANTS_MAX) forget_oldest(s);
     return g;
 }
@@ -135,6 +140,67 @@ const sts_grant *sts_find(local *home, weir_str access_key) {
     const sts *s = local_service_state(home, "sts");
     return access_key.len ? map_get(s->by_key, access_key) : NULL;
 }
+
+/* ---- what outlives the process ---- */
+
+bool sts_save(void *own, keep *k) {
+    const sts *s = own;
+    int64_t now = server_now_ms(local_server(s->home));
+    uint64_t count = 0;
+    for (const sts_grant *g = s->oldest; g; g = g->next) count += g->expires_ms > now;
+    keep_put_u64(k, count);
+    for (const sts_grant *g = s->oldest; g; g = g->next) {
+        if (g->expires_ms <= now) continue;
+        keep_put_u64(k, g->kind);
+        keep_put_str(k, str_of(g->access_key));
+        keep_put_str(k, str_of(g->secret));
+        keep_put_str(k, str_of(g->account));
+        keep_put_str(k, str_of(g->token));
+        keep_put_str(k, str_of(g->arn));
+        keep_put_str(k, str_of(g->user_id));
+        keep_put_i64(k, g->issued_ms);
+        keep_put_i64(k, g->expires_ms);
+        keep_put_i64(k, g->told_ms);
+    }
+    return keep_ok(k);
+}
+
+static bool get_fixed(keep *k, char *out, size_t size) {
+    uint64_t len;
+    char *text = keep_str(k, &len);
+    bool ok = text && len == size - 1;
+    if (ok) memcpy(out, text, size);
+    if (text) OPENSSL_cleanse(text, (size_t)len);
+    mem_free(text);
+    return ok;
+}
+
+bool sts_load(void *own, keep *k) {
+    sts *s = own;
+    uint64_t count = keep_count(k, 8);
+    for (uint64_t i = 0; i < count; i++) {
+        sts_grant *g = mem_zalloc(sizeof *g);
+        if (!g) return false;
+        uint64_t kind = keep_u64(k);
+        g->kind = (sts_kind)kind;
+        bool ok = kind <= STS_FEDERATED && get_fixed(k, g->access_key, sizeof g->access_key) &&
+                  get_fixed(k, g->secret, sizeof g->secret) &&
+                  get_fixed(k, g->account, sizeof g->account);
+        g->token = keep_str(k, NULL);
+        g->arn = keep_str(k, NULL);
+        g->user_id = keep_str(k, NULL);
+        g->issued_ms = keep_i64(k);
+        g->expires_ms = keep_i64(k);
+        g->told_ms = keep_i64(k);
+        ok = ok && keep_ok(k) && !map_get(s->by_key, str_of(g->access_key)) && enter(s, g);
+        if (ok) continue;
+        grant_free(g);
+        return false;
+    }
+    return keep_ok(k);
+}
+
+/* ---- ids and times ---- */
 
 /* FNV-1a, since an id is to be the same in every run (map_hash is not). */
 void sts_unique_id(const char prefix[5], weir_str of, char out[22]) {

@@ -365,6 +365,8 @@ bool sts_service(local *home, local_service *out) {
                            .free = sts_free,
                            .state = s,
                            .own = s,
-                           .admin = admin};
+                           .admin = admin,
+                           .save = sts_save,
+                           .load = sts_load};
     return true;
 }

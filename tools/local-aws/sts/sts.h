@@ -56,6 +56,9 @@ typedef struct sts_wish {
 } sts_wish;
 const sts_grant *sts_issue(local *home, const sts_wish *wish);
 void sts_grants_free(sts *s);
+/* Keys outlive the process with --dir: their owners do not know that it was started anew. */
+bool sts_save(void *own, keep *k);
+bool sts_load(void *own, keep *k);
 /* Keys of a role, as AssumeRole gives them: for services that take roles on somebody's behalf. */
 typedef struct sts_role {
     weir_str partition, account; /* "aws", "123456789012" */
