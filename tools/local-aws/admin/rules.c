@@ -232,7 +232,9 @@ static bool read_stream(const weir_value *json, const report *at, rule *r) {
                                            {"exception", 's', 0, 0},
                                            {"silent_after", 'i', 0, INT64_MAX},
                                            {"no_initial_response", 'i', 0, 1},
-                                           {"white_space", 'i', 0, 1 << 20}, /* S3 */
+                                           {"white_space", 'i', 0, 1 << 20}, /* S3's */
+                                           {"flip_at", 'i', 0, INT64_MAX},
+                                           {"abort_lingers", 'i', 0, 1},
                                            {"nulls", 'i', 0, 1}};
     return section(json, at, "stream", members, COUNT(members), &r->stream);
 }

@@ -83,6 +83,12 @@ bool s3_content_share(s3_content *c, const s3_content *from, uint64_t at, uint64
     return true;
 }
 
+char s3_content_byte(const s3_content *c, uint64_t at) {
+    uint32_t i = 0;
+    for (; at >= c->items[i].len; i++) at -= c->items[i].len;
+    return c->items[i].bytes[at];
+}
+
 void s3_content_free(s3_content *c) {
     for (uint32_t i = 0; i < c->count; i++) drop(c->items[i].of);
     mem_free(c->items);

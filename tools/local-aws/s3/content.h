@@ -33,6 +33,7 @@ bool s3_content_copy(s3_content *c, weir_str bytes);
 bool s3_content_take(s3_content *c, void *bytes, size_t len, size_t room);
 /* Appends `len` bytes of `from`, which go on being shared. */
 bool s3_content_share(s3_content *c, const s3_content *from, uint64_t at, uint64_t len);
+char s3_content_byte(const s3_content *c, uint64_t at); /* at < c->size */
 void s3_content_free(s3_content *c);
 
 /* These bytes become parts of the answer. */

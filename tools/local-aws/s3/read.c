@@ -3,6 +3,7 @@
  */
 #include <inttypes.h>
 
+#include "admin/faults.h"
 #include "s3/call.h"
 
 /* ---- ranges ---- */
@@ -115,6 +116,20 @@ static const s3_object *readable(s3_call *call, piece *p) {
     return o;
 }
 
+/* The bytes; with one bit wrong where a fault rule says so, which a checksum finds. */
+static void put_bytes(s3_call *call, const s3_object *o, const piece *p) {
+    int64_t wrong = faults_number(call->x, "flip_at", -1);
+    if (wrong < 0 || (uint64_t)wrong >= p->len) {
+        s3_content_send(&o->content, p->at, p->len, call->x);
+        return;
+    }
+    uint64_t at = p->at + (uint64_t)wrong;
+    s3_content_send(&o->content, p->at, (uint64_t)wrong, call->x);
+    char byte = (char)(s3_content_byte(&o->content, at) ^ 1);
+    exchange_copy(call->x, &byte, 1);
+    s3_content_send(&o->content, at + 1, p->len - (uint64_t)wrong - 1, call->x);
+}
+
 void s3_op_get_object(s3_call *call) {
     piece p;
     const s3_object *o = readable(call, &p);
@@ -126,7 +141,7 @@ void s3_op_get_object(s3_call *call) {
         return;
     }
     put_headers(call, o, &p);
-    s3_content_send(&o->content, p.at, p.len, call->x);
+    put_bytes(call, o, &p);
     s3_end(call, p.partial ? 206 : 200);
 }
 

@@ -110,6 +110,12 @@ static bool get_z(keep *k, char *out, size_t size) {
     return ok;
 }
 
+/* A time that a clock may show: before the year 10000, which no client reads. */
+static bool get_time(keep *k, int64_t *out) {
+    *out = keep_i64(k);
+    return *out >= 0 && *out < INT64_C(253402300800000);
+}
+
 static bool get_fields(keep *k, s3_fields *out) {
     uint64_t n = keep_count(k, 16);
     for (uint64_t i = 0; i < n; i++) {
@@ -165,8 +171,7 @@ static bool get_part(keep *k, s3_part *p) {
     bool ok = get_content(k, &p->content);
     p->size = keep_u64(k);
     ok = ok && get_z(k, p->etag, sizeof p->etag) && get_sum(k, &p->sum) && get_sum(k, &p->crc);
-    p->modified_ms = keep_i64(k);
-    if (ok && keep_ok(k)) return true;
+    if (ok && get_time(k, &p->modified_ms) && keep_ok(k)) return true;
     s3_part_free(p);
     return false;
 }
@@ -194,8 +199,7 @@ static bool get_object(keep *k, s3_bucket *b) {
     mem_free(key);
     bool ok = o && get_content(k, &o->content) && get_object_parts(k, o) &&
               get_z(k, o->etag, sizeof o->etag) && get_sum(k, &o->sum);
-    if (ok) o->modified_ms = keep_i64(k);
-    ok = ok && get_said(k, &o->said) && keep_ok(k);
+    ok = ok && get_time(k, &o->modified_ms) && get_said(k, &o->said) && keep_ok(k);
     if (ok) return s3_object_store(b, o);
     s3_object_free(o);
     return false;
@@ -207,7 +211,7 @@ static bool get_upload(keep *k, s3 *s, s3_bucket *b) {
     s3_upload *u = key ? s3_upload_new(s, str_make(key, len)) : NULL;
     mem_free(key);
     bool ok = u && get_z(k, u->id, sizeof u->id);
-    if (ok) u->initiated_ms = keep_i64(k);
+    ok = ok && get_time(k, &u->initiated_ms);
     uint64_t algorithm = keep_u64(k);
     bool composite = keep_u64(k) != 0;
     ok = ok && algorithm < SUM_ALGORITHMS;
@@ -235,8 +239,9 @@ static bool get_bucket(keep *k, s3 *s) {
     char region[S3_REGION_TEXT];
     char *name = keep_str(k, &len);
     bool ok = name && get_z(k, region, sizeof region);
-    int64_t created = keep_i64(k);
-    ok = ok && s3_bucket_name_ok(str_make(name, len)) && !s3_bucket_get(s, str_make(name, len));
+    int64_t created = 0;
+    ok = ok && get_time(k, &created) && s3_bucket_name_ok(str_make(name, len)) &&
+         !s3_bucket_get(s, str_make(name, len));
     s3_bucket *b = ok ? s3_bucket_new(str_make(name, len), str_of(region), created) : NULL;
     mem_free(name);
     if (!b || !sorted_insert(&s->buckets, sorted_from(&s->buckets, b->name), b)) {
