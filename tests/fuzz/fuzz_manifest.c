@@ -10,11 +10,14 @@
  *
  * The components are those of the unit tests. There is one environment variable, WEIR_FUZZ, and one
  * file besides that of the properties, /m/file; both hold the same word. Everything else is unset
- * and cannot be read.
+ * and cannot be read. ${vault:fuzz} is that word too when plugins' references are fetched; any
+ * other cannot be had.
  *
  * Beyond not crashing: there is a pipeline or an error, never both; each diagnostic says something
  * and stands in the text; what is printed as JSON is JSON; the word from outside is in no
  * diagnostic; nodes are in topological order and know each other; a second loading says the same.
+ * Without anything fetched no manifest is refused that is right with it, and what it is made of is
+ * the same.
  */
 #define _GNU_SOURCE /* memmem */
 #include <stdint.h>
@@ -60,6 +63,15 @@ static weir_status read_file(void *self, const char *path, size_t max, buf *out,
     if (text.len > max) return error_set(err, WEIR_E_TOO_LARGE, 0, "%s: too large", path);
     buf_append_str(out, text);
     return buf_ok(out) ? WEIR_OK : WEIR_E_NOMEM;
+}
+
+static weir_status fetch(void *self, const component_ref *reference, weir_str text, buf *out,
+                         weir_error *err) {
+    (void)self;
+    must(str_eq_z(component_note(reference)->name, "vault"));
+    if (!str_eq_z(text, "fuzz")) return error_set(err, WEIR_E_NOT_FOUND, 0, "there is none");
+    buf_append_z(out, OUTSIDE);
+    return WEIR_OK;
 }
 
 static bool find(weir_str text, const char *word) {
@@ -157,6 +169,19 @@ static void check_node(const pipeline *p, const node *n, size_t index) {
     }
 }
 
+/* Two pipelines of one manifest, with and without what plugins answer. */
+static void check_alike(const pipeline *a, const pipeline *b) {
+    must(str_eq(a->name, b->name) && a->node_count == b->node_count);
+    must(a->reference_count == b->reference_count);
+    must(memcmp(&a->settings.restart, &b->settings.restart, sizeof a->settings.restart) == 0);
+    for (size_t i = 0; i < a->node_count; i++) {
+        const node *x = a->nodes[i], *y = b->nodes[i];
+        must(str_eq(x->name, y->name) && x->component == y->component);
+        must(x->parallelism == y->parallelism && x->input_count == y->input_count);
+        must(options_known(&y->options) && options_known(&y->format.options));
+    }
+}
+
 static void check_pipeline(const pipeline *p) {
     must(p->name.len > 0 && p->node_count >= 2);
     must(p->settings.parallelism > 0 && p->settings.memory_bytes > 0);
@@ -172,12 +197,14 @@ static void same(const diags *a, const diags *b) {
     }
 }
 
-static diags *load(const manifest_input *input, weir_str text, arena *memory) {
+static diags *load(const manifest_input *input, weir_str text, arena *memory,
+                   const pipeline **out) {
     diags *d = diags_new();
     must(d != NULL);
     const pipeline *p = manifest_load_text(input, text, NULL, memory, d);
     must((p == NULL) == (diags_errors(d) > 0));
     if (p != NULL) check_pipeline(p);
+    *out = p;
     return d;
 }
 
@@ -189,19 +216,24 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size) {
     input.set = (const char *const *)o.sets;
     split_input(&text, &o, &input);
 
-    arena *memory = arena_new(MEMORY_BYTES);
+    const pipeline *unasked, *fetched, *again;
+    arena *memory = arena_new(3 * (size_t)MEMORY_BYTES);
     must(memory != NULL);
-    diags *first = load(&input, text, memory);
-    check_diags(first, all);
-    check_json(first);
-    arena_free(memory);
+    diags *check = load(&input, text, memory, &unasked);
+    check_diags(check, all);
+    check_json(check);
 
-    memory = arena_new(MEMORY_BYTES);
-    must(memory != NULL);
-    diags *second = load(&input, text, memory);
+    env.fetch = fetch;
+    diags *first = load(&input, text, memory, &fetched);
+    check_diags(first, all);
+    must(fetched == NULL || unasked != NULL);
+    if (fetched != NULL) check_alike(unasked, fetched);
+
+    diags *second = load(&input, text, memory, &again);
     same(first, second);
     arena_free(memory);
 
+    diags_free(check);
     diags_free(first);
     diags_free(second);
     for (size_t i = 0; i < SETS_MAX; i++) free(o.sets[i]);
