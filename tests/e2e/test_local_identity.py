@@ -500,4 +500,14 @@ def test_signed_requests_are_never_the_metadata_services(local):
         http(local, "GET", path + "?X-Amz-Algorithm=AWS4-HMAC-SHA256&X-Amz-Signature=00")
     http(local, "GET", "/latest/meta-datas/x")
     http(local, "GET", "/latest")
+    s3 = local.client("s3", ONCE)
+    s3.create_bucket(Bucket="latest")
+    s3.put_object(Bucket="latest", Key="meta-data/x", Body=b"an object")
+    assert s3.get_object(Bucket="latest", Key="meta-data/x")["Body"].read() == b"an object"
+    for version in "s3v4", "s3":
+        signer = boto3.client("s3", endpoint_url=local.endpoint, region_name="us-east-1", aws_access_key_id="local",
+                              aws_secret_access_key="local-secret", config=Config(signature_version=version))
+        url = signer.generate_presigned_url("get_object", Params={"Bucket": "latest", "Key": "meta-data/x"})
+        answer = http(local, "GET", url[len(local.endpoint):])
+        assert answer[2] == "an object" if version == "s3v4" else "Unauthorized" not in answer[2], answer
     assert not [name for name in local.admin("GET", "stats")["operations"] if name.startswith("metadata.")]

@@ -19,9 +19,11 @@ static const char *const sessions[PLACES] = {
 /* Nobody signs these requests, and S3's clients do: a bucket called "latest" stays within reach of
  * everybody but the anonymous. Buckets have three letters at least, so v1 and v2 are none. */
 static bool is_signed(const exchange *x) {
-    weir_str query = exchange_request(x)->query;
-    return str_starts(exchange_request_header(x, "authorization"), STR("AWS4-HMAC-SHA256")) ||
-           (query.len && memmem(query.ptr, (size_t)query.len, "X-Amz-Signature=", 16) != NULL);
+    weir_str query = exchange_request(x)->query,
+             authorization = exchange_request_header(x, "authorization");
+    return str_starts(authorization, STR("AWS4-HMAC-SHA256")) ||
+           str_starts(authorization, STR("AWS ")) || /* version 2: S3's to refuse */
+           (query.len && memmem(query.ptr, (size_t)query.len, "Signature=", 10) != NULL);
 }
 
 static const char *operation_of(const exchange *x) {
