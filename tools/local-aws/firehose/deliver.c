@@ -77,14 +77,15 @@ bool delivery_take(delivery *d, weir_str bytes) {
 /* NAME-VERSION-YYYY-MM-dd-HH-mm-ss-UUID and what the file's kind adds. */
 static bool write_key(delivery *d, const bundle *b, buf *out) {
     char id[37];
-    prefix_evaluate(d->of->home, str_of(d->to.text[DESTINATION_PREFIX]), b->first_ms, out);
+    prefix_evaluate(str_of(d->to.text[DESTINATION_PREFIX]), b->first_ms, local_random(d->of->home),
+                    out);
     if (out->len > FIREHOSE_PREFIX_BYTES) return false;
     /* The ids come from the seed; the serial number keeps those of two runs apart. */
     local_uuid(d->of->home, id);
     snprintf(id + 24, sizeof id - 24, "%012" PRIx64,
              ((local_random(d->of->home) >> 16) + ++d->of->serial) & UINT64_C(0xffffffffffff));
     buf_printf(out, "%s-%" PRId64 "-", d->name, d->version);
-    prefix_evaluate(d->of->home, STR("!{timestamp:yyyy-MM-dd-HH-mm-ss}"), b->first_ms, out);
+    prefix_evaluate(STR("!{timestamp:yyyy-MM-dd-HH-mm-ss}"), b->first_ms, 0, out);
     buf_printf(out, "-%s", id);
     const char *extension = d->to.text[DESTINATION_EXTENSION];
     buf_append_z(out, extension && *extension ? extension : d->to.gzip ? ".gz" : "");

@@ -73,8 +73,9 @@ size_t destination_delimiter(const destination *d, char out[64]);
 /* False with a reason if it cannot be evaluated; `error` where error-output-type is allowed. */
 bool prefix_is_valid(weir_str prefix, bool error, char *why, size_t why_size);
 bool prefix_has(weir_str prefix, const char *expression); /* "!{timestamp:" */
-/* Appends the prefix at that moment (UTC); what has no timestamp gets YYYY/MM/dd/HH/. */
-void prefix_evaluate(local *home, weir_str prefix, int64_t ms, buf *out);
+/* Appends the prefix at that moment (UTC); what has no timestamp gets YYYY/MM/dd/HH/. Random
+ * strings are made from `random`. */
+void prefix_evaluate(weir_str prefix, int64_t ms, uint64_t random, buf *out);
 
 /* ---- streams ---- */
 

@@ -113,6 +113,7 @@ static void name_of(buf *out, const char *name, size_t n) {
 
 static void put_field(buf *out, char letter, size_t n, const struct tm *t, int ms) {
     int hour12 = t->tm_hour % 12 ? t->tm_hour % 12 : 12;
+    char fraction[16];
     switch (letter) {
     case 'y':
     case 'u':
@@ -161,11 +162,12 @@ static void put_field(buf *out, char letter, size_t n, const struct tm *t, int m
     case 'n': /* nanoseconds of the second */
         number(out, (int64_t)ms * 1000000, n);
         break;
-    default: { /* S: the fraction's first digits */
-        char digits[16];
-        snprintf(digits, sizeof digits, "%03d000000", ms);
-        buf_append(out, digits, n);
-    }
+    case 'S': /* the fraction's first digits */
+        snprintf(fraction, sizeof fraction, "%03d000000", ms);
+        buf_append(out, fraction, n < 9 ? n : 9);
+        break;
+    default: /* of a pattern that is not valid: a damaged file can hold one */
+        break;
     }
 }
 
@@ -217,13 +219,17 @@ bool prefix_is_valid(weir_str prefix, bool error, char *why, size_t why_size) {
     return true;
 }
 
-static void put_random(local *home, buf *out) {
+/* Letters from a sequence that *random goes on with: Knuth's linear congruences, whose upper bits
+ * are the good ones. */
+static void put_random(uint64_t *random, buf *out) {
     static const char letters[] = "0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz";
-    for (int i = 0; i < RANDOM_LETTERS; i++)
-        buf_append_char(out, letters[local_random(home) % (sizeof letters - 1)]);
+    for (int i = 0; i < RANDOM_LETTERS; i++) {
+        *random = *random * UINT64_C(6364136223846793005) + UINT64_C(1442695040888963407);
+        buf_append_char(out, letters[(*random >> 33) % (sizeof letters - 1)]);
+    }
 }
 
-void prefix_evaluate(local *home, weir_str prefix, int64_t ms, buf *out) {
+void prefix_evaluate(weir_str prefix, int64_t ms, uint64_t random, buf *out) {
     for (size_t i = 0; i < prefix.len;) {
         expression e;
         if (!begins(prefix, i) || !read_expression(prefix, i, &e)) {
@@ -233,7 +239,7 @@ void prefix_evaluate(local *home, weir_str prefix, int64_t ms, buf *out) {
         if (str_eq_z(e.space, "timestamp"))
             put_time(out, e.value, ms);
         else if (str_eq_z(e.value, "random-string"))
-            put_random(home, out);
+            put_random(&random, out);
         i = e.end;
     }
     if (!prefix_has(prefix, "!{timestamp:")) put_time(out, STR("yyyy/MM/dd/HH/"), ms);

@@ -75,8 +75,8 @@ static size_t minify_protobuf(weir_str s, char *out) {
     return n;
 }
 
-weir_str glue_canonical(aws_call *call, glue_format format, weir_str definition) {
-    char *out = arena_alloc(call->memory, (size_t)definition.len + 1);
+weir_str glue_canonical(arena *memory, glue_format format, weir_str definition) {
+    char *out = arena_alloc(memory, (size_t)definition.len + 1);
     if (!out) return (weir_str){NULL, 0};
     size_t n =
         format == GLUE_PROTOBUF ? minify_protobuf(definition, out) : minify_json(definition, out);

@@ -154,9 +154,9 @@ void **glue_sorted(aws_call *call, const map *m, const char *after, size_t *coun
 /* ---- definitions (definition.c) ---- */
 
 /* What two texts of the same definition have in common: JSON without white space between tokens;
- * Protocol Buffers without white space and comments. In the call's memory; ptr NULL without
+ * Protocol Buffers without white space and comments. In `memory`; ptr NULL without
  * memory. */
-weir_str glue_canonical(aws_call *call, glue_format format, weir_str definition);
+weir_str glue_canonical(arena *memory, glue_format format, weir_str definition);
 /* False with a reason. */
 bool glue_is_valid(glue_format format, weir_str definition, char *why, size_t why_size);
 /* A JSON patch from `a` to `b`, both valid; false without memory or beyond the buffer's limit. */

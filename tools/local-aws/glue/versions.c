@@ -34,7 +34,7 @@ version *glue_register(aws_call *call, schema *s, weir_str definition) {
                  glue_format_names[s->format], why);
         return NULL;
     }
-    weir_str canonical = glue_canonical(call, s->format, definition);
+    weir_str canonical = glue_canonical(call->memory, s->format, definition);
     version *v = canonical.ptr ? schema_by_canonical(s, canonical) : NULL;
     if (v) return v;
     if (canonical.ptr && !may_register(call, s)) return NULL;
@@ -97,7 +97,7 @@ void glue_get_by_definition(aws_call *call) {
     glue_sweep(call->state);
     const schema *s = glue_schema(call, true);
     if (!s || !glue_definition(call, &definition)) return;
-    weir_str canonical = glue_canonical(call, s->format, definition);
+    weir_str canonical = glue_canonical(call->memory, s->format, definition);
     if (!canonical.ptr) {
         glue_no_memory(call);
         return;
