@@ -25,6 +25,7 @@ struct aws_call {
     uint32_t last_cost;  /* what the last retry took out of the bucket */
     uint32_t renewals;   /* how often other keys took the place of expired ones */
     bool skewed;         /* the clock was corrected */
+    bool began;          /* a piece of the answer was given to args.data */
     int64_t retry_at_ns; /* waiting for it; 0 = not */
     bool waiting;        /* for keys */
     int64_t wait_until_ns;
@@ -37,6 +38,7 @@ struct aws_call {
 static weir_status go(aws_call *k);
 static weir_status send_attempt(aws_call *k);
 static char *on_alloc(void *opaque, uint64_t size, uint64_t *capacity);
+static weir_status on_data(void *opaque, weir_str bytes);
 static void on_response(void *opaque, weir_http_response *http);
 static bool succeeded(const aws_call *k, const weir_aws_response *r);
 static void tell_region(const aws_call *k, weir_aws_response *r, text *hint);
@@ -149,6 +151,7 @@ static weir_status send_attempt(aws_call *k) {
                            .deadline_ns = weir_mono_ns(c->ctx) + (int64_t)k->args.timeout_ms * MS,
                            .response_max = k->args.response_max,
                            .done = on_response,
+                           .data = k->args.data ? on_data : NULL,
                            .alloc = k->args.alloc ? on_alloc : NULL,
                            .opaque = k};
     if (k->args.deadline_ns && k->args.deadline_ns < attempt.deadline_ns)
@@ -165,6 +168,12 @@ static weir_status send_attempt(aws_call *k) {
 static char *on_alloc(void *opaque, uint64_t size, uint64_t *capacity) {
     aws_call *k = opaque;
     return k->args.alloc(k->args.opaque, size, capacity);
+}
+
+static weir_status on_data(void *opaque, weir_str bytes) {
+    aws_call *k = opaque;
+    k->began = true;
+    return k->args.data(k->args.opaque, bytes);
 }
 
 static void on_response(void *opaque, weir_http_response *http) {
@@ -247,7 +256,7 @@ static void tell_region(const aws_call *k, weir_aws_response *r, text *hint) {
 /* True if the call will be sent once more. */
 static bool try_again(aws_call *k, weir_aws_response *r) {
     weir_aws_client *c = k->client;
-    if (c->closing) return false;
+    if (c->closing || k->began) return false;
     int64_t now = weir_mono_ns(c->ctx);
     if (r->kind == WEIR_AWS_EXPIRED && k->renewals < RENEWALS_MAX) {
         k->renewals++;

@@ -123,6 +123,7 @@ weir_status aws_request_send(aws_request *q, weir_aws_client *c, const aws_attem
                               .deadline_ns = attempt->deadline_ns,
                               .response_max = attempt->response_max,
                               .done = attempt->done,
+                              .data = attempt->data,
                               .alloc = attempt->alloc,
                               .opaque = attempt->opaque};
     if (is_chunked(q)) {

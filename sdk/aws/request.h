@@ -39,6 +39,7 @@ typedef struct aws_attempt {
     int64_t deadline_ns;
     uint64_t response_max;
     void (*done)(void *opaque, weir_http_response *response);
+    weir_status (*data)(void *opaque, weir_str bytes);
     char *(*alloc)(void *opaque, uint64_t size, uint64_t *capacity);
     void *opaque;
 } aws_attempt;

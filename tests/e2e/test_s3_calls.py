@@ -86,7 +86,7 @@ def versitygw(folder):
     data = folder / "data"
     data.mkdir()
     server = start_server(
-        lambda ports: ([os.environ.get("VGW", ENV / "bin" / "versitygw"), "--port", f"127.0.0.1:{ports[0]}", "--region", "us-east-1",
+        lambda ports: ([ENV / "bin" / "versitygw", "--port", f"127.0.0.1:{ports[0]}", "--region", "us-east-1",
                         "--quiet", "--keep-alive", "posix", data],
                        {"env": {**os.environ, "ROOT_ACCESS_KEY": "gateway", "ROOT_SECRET_KEY": "gateway-secret"}}),
         1, folder / "versitygw.log")

@@ -219,6 +219,11 @@ typedef struct weir_aws_call_args {
     /* Optional: gives the buffer of an answer in place of the host's segment_alloc; its result goes
      * to segment_free. See weir_http_args. */
     char *(*alloc)(void *opaque, uint64_t size, uint64_t *capacity);
+    /* Optional: takes the body of a 2xx answer piece by piece, as weir_http_args.data does; `body`
+     * of the response stays empty. For streams that never end: give such a call a long timeout_ms,
+     * since it counts to the end of the answer. Once a piece was given the call is not repeated:
+     * whoever reads the stream knows where to go on. */
+    weir_status (*data)(void *opaque, weir_str bytes);
     void *opaque;
     const char *content_type;  /* static; NULL = application/x-amz-json-1.1, with `rest` none */
     uint32_t flags;            /* WEIR_AWS_CALL_* */

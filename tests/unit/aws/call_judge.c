@@ -6,15 +6,18 @@
  *
  * reads a call a line as JSON, {"method", "operation", "bucket", "path", "query", "headers",
  * "body" (base64), "segments", "payload", "trailer": [name, value], "target", "flags",
- * "path_style", "attempts"}, waits for it, and writes a line of JSON: {"kind", "http", "code",
- * "message", "hint", "error", "attempts", "body" (base64), "etag", "sums": {...}}. "segments": the
- * body is sent in so many pieces. Not a test by itself.
+ * "path_style", "attempts", "stream": take the answer as an event stream, "stop": end it behind so
+ * many events}, waits for it, and writes a line of JSON: {"kind", "http", "code",
+ * "message", "hint", "error", "attempts", "body" (base64), "etag", ...}. Events of a stream are
+ * lines of their own before it: {"event", "message", "payload" (base64)}. "segments": the body is
+ * sent in so many pieces. Not a test by itself.
  */
 #include <stdbool.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
+#include "aws/eventstream.h"
 #include "fake_host.h"
 #include "weir/aws.h"
 #include "weir/json.h"
@@ -30,6 +33,9 @@ typedef struct reply {
     char *out;
     weir_aws_client *client;
     fake_host *host;
+    weir_es_reader events;
+    char *room;
+    int64_t stop; /* events until the stream is ended from here; 0 = never */
 } reply;
 
 static void put(char **at, const char *name, weir_str value) {
@@ -71,6 +77,34 @@ static void on_done(void *opaque, const weir_aws_response *r) {
     *at = '\0';
     free(body);
     p->done = true;
+}
+
+static char *room(void *opaque, uint64_t size) {
+    reply *p = opaque;
+    free(p->room);
+    return p->room = malloc((size_t)size);
+}
+
+static weir_status on_data(void *opaque, weir_str bytes) {
+    reply *p = opaque;
+    weir_es_frame frame;
+    weir_status status;
+    weir_es_feed(&p->events, bytes);
+    while ((status = weir_es_next(&p->events, &frame)) == WEIR_OK) {
+        weir_str kind = weir_es_header_str(&frame, ":message-type"),
+                 type = weir_es_header_str(&frame, ":event-type"),
+                 exception = weir_es_header_str(&frame, ":exception-type");
+        if (exception.ptr) type = exception;
+        char *payload = malloc((size_t)frame.payload.len * 2 + 8);
+        if (!payload) abort();
+        printf("{\"message\":\"%.*s\",\"event\":\"%.*s\",\"payload\":\"%.*s\"}\n", (int)kind.len,
+               kind.ptr, (int)type.len, type.ptr, (int)weir_base64_encode(frame.payload, payload),
+               payload);
+        fflush(stdout);
+        free(payload);
+        if (p->stop && --p->stop == 0) return WEIR_E_CANCELLED;
+    }
+    return status == WEIR_AGAIN ? WEIR_OK : status;
 }
 
 static const char *text_of(const weir_value *in, const char *name) {
@@ -115,9 +149,10 @@ static void run(reply *p, const weir_value *in) {
                                .rest = method ? &rest : NULL,
                                .body = {body, pieces ? 0 : size},
                                .attempts = (uint32_t)weir_json_get_i64(in, "attempts", 3),
-                               .timeout_ms = 30000,
+                               .timeout_ms = 600000,
                                .flags = (uint32_t)weir_json_get_i64(in, "flags", 0),
                                .done = on_done,
+                               .data = weir_json_get_bool(in, "stream", 0) ? on_data : NULL,
                                .opaque = p};
     if (weir_aws_call(p->client, &args) != WEIR_OK) {
         puts("{\"kind\":99}");
@@ -126,6 +161,7 @@ static void run(reply *p, const weir_value *in) {
         puts(p->out);
     }
     fflush(stdout);
+    free(p->room);
     free(p->out);
     free(body);
     free(method);
@@ -154,7 +190,9 @@ int main(int argc, char **argv) {
     while (fgets(line, (int)LINE_MAX_BYTES, stdin)) {
         weir_json_doc *doc = weir_json_read((weir_str){line, strlen(line)}, 0, NULL);
         if (!doc) return 2;
-        reply p = {.client = client, .host = host};
+        reply p = {.client = client, .host = host, .events = {.room = room}};
+        p.events.opaque = &p;
+        p.stop = weir_json_get_i64(weir_json_root(doc), "stop", 0);
         run(&p, weir_json_root(doc));
         weir_json_free(doc);
     }
