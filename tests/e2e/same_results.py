@@ -377,7 +377,10 @@ DIFFERENCES = {
         "schemas": "ListSchemas is there",
     },
     ("moto", "sts"): {},
-    ("moto", "firehose"): {},
+    ("moto", "firehose"): {
+        "501 records": "a request holds at most 500 records; " + MODEL,
+        "a record over 1000 KiB": MODEL,
+    },
 }
 
 
