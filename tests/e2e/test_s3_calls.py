@@ -360,3 +360,67 @@ def test_moto_refuses_each_change_of_a_json_call(moto, name):
         assert answer["kind"] == OK and b"StreamNames" in answer["body"], answer
     else:
         assert answer["kind"] == DENIED and answer["http"] == 403, (name, answer)
+
+
+# ---- weir-local in trouble ----
+
+@pytest.fixture
+def troubled(tmp_path):
+    with LocalAws(tmp_path, "--auth", "verify", "--bucket", "bbb") as local, \
+            Judge(local.endpoint, "local", "local-secret") as call:
+        local.call = call
+        yield local
+
+
+def s3_stats(local, operation):
+    return local.admin("GET", "stats")["operations"][f"s3.{operation}"]["requests"]
+
+
+@pytest.mark.parametrize("payload", [HASH, CHUNKS])
+def test_a_body_is_sent_again_whole(troubled, payload):
+    body = random.Random(1).randbytes(3 << 20)
+    troubled.faults([{"operation": "PutObject", "count": 2, "exception": "SlowDown", "status": 503}])
+    answer = troubled.call("PUT", "/k", body, payload=payload, segments=9)
+    assert (answer["kind"], answer["attempts"]) == (OK, 3), answer
+    assert troubled.client("s3").get_object(Bucket="bbb", Key="k")["Body"].read() == body
+
+
+def test_what_was_stored_and_answered_500_is_stored_again(troubled):
+    troubled.faults([{"operation": "PutObject", "count": 1, "after": True, "exception": "InternalError", "status": 500}])
+    answer = troubled.call("PUT", "/k", b"x" * 100)
+    assert (answer["kind"], answer["attempts"]) == (OK, 2)
+    assert s3_stats(troubled, "PutObject") == 2
+
+
+def test_an_error_inside_of_200_is_one(troubled):
+    troubled.call("PUT", "/from", b"x")
+    rules = [{"operation": "CopyObject", "count": 1, "status": 200, "content_type": "application/xml",
+              "body": " \n<?xml version=\"1.0\"?>\n<Error><Code>InternalError</Code><Message>later</Message></Error>"},
+             {"operation": "CopyObject", "count": 1, "status": 200, "body": "  \n  "}]
+    copy = {"headers": ["x-amz-copy-source", "bbb/from"], "flags": ERROR_IN_200}
+    troubled.faults(rules)
+    again = troubled.call("PUT", "/to", **copy)
+    assert (again["kind"], again["attempts"]) == (OK, 3), again
+    troubled.faults(rules[:1])
+    once = troubled.call("PUT", "/to", attempts=1, **copy)
+    assert (once["kind"], once["code"], once["message"]) == (TRANSIENT, "InternalError", "later")
+
+
+def test_a_wrong_clock_is_corrected(troubled):
+    troubled.skew(3600)
+    answer = troubled.call("PUT", "/k", b"x", payload=CHUNKS)
+    assert (answer["kind"], answer["attempts"]) == (OK, 2), answer
+    assert troubled.call("PUT", "/k", b"y")["attempts"] == 1
+
+
+def test_another_region_is_named(troubled):
+    with Judge(troubled.endpoint, "local", "local-secret", region="eu-west-1") as call:
+        answer = call("GET", "/k")
+    assert answer["kind"] != OK and "us-east-1" in answer["hint"] + answer["message"], answer
+
+
+def test_an_answer_that_breaks_off_is_asked_for_again(troubled):
+    troubled.call("PUT", "/k", b"0123456789" * 10000)
+    troubled.faults([{"operation": "GetObject", "count": 1, "cut": {"at": 5000, "how": "reset"}}])
+    answer = troubled.call("GET", "/k")
+    assert (answer["kind"], answer["attempts"], len(answer["body"])) == (OK, 2, 100000)
