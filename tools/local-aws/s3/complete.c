@@ -266,8 +266,9 @@ static void end_again(s3_call *call, const list *l) {
     char again[S3_ETAG_TEXT];
     etag_of(l, again);
     const s3_object *o = s3_object_get(call->bucket, call->key);
-    if (etag && strcmp(etag, again) == 0) {
-        end(call, etag, o && strcmp(o->etag, etag) == 0 ? o : NULL);
+    /* What is not there under this key was completed under another one, or has been replaced. */
+    if (etag && strcmp(etag, again) == 0 && o && strcmp(o->etag, etag) == 0) {
+        end(call, etag, o);
         return;
     }
     s3_detail(call, "UploadId", id);
