@@ -14,7 +14,11 @@
 #include "base/os.h"
 #include "base/str.h"
 #include "runtime/instance.h"
+#include "runtime/redact.h"
 #include "runtime/splits.h"
+
+/* Of what a plugin says at once; log lines and errors are far shorter. */
+#define SAID_BYTES_MAX (1 * MIB)
 
 static instance *instance_of(weir_ctx *ctx) {
     return (instance *)(void *)ctx;
@@ -417,7 +421,11 @@ static void host_mem_free(const weir_host *host, void *memory) {
 static void host_log(const weir_host *host, weir_ctx *ctx, uint32_t level, weir_str text) {
     (void)host;
     instance *i = ctx != NULL ? instance_of(ctx) : NULL;
-    log_line(level, i != NULL ? i->component : NULL, i != NULL ? i->where : "plugin", text);
+    buf scratch;
+    buf_init(&scratch, SAID_BYTES_MAX);
+    log_line(level, i != NULL ? i->component : NULL, i != NULL ? i->where : "plugin",
+             redact(text, &scratch));
+    buf_free(&scratch);
 }
 
 static uint32_t host_log_level(const weir_host *host, weir_ctx *ctx) {
@@ -443,13 +451,20 @@ static weir_error *host_error_new(const weir_host *host) {
 static void host_error_set(const weir_host *host, weir_error *err, weir_status status,
                            uint32_t flags, weir_str text) {
     (void)host;
-    error_set(err, status, flags, "%.*s", STR_FMT(text));
+    buf scratch;
+    buf_init(&scratch, SAID_BYTES_MAX);
+    weir_str shown = redact(text, &scratch);
+    error_set(err, status, flags, "%.*s", STR_FMT(shown));
+    buf_free(&scratch);
 }
 
 static void host_error_detail(const weir_host *host, weir_error *err, const char *key,
                               weir_str value) {
     (void)host;
-    error_detail(err, key, value);
+    buf scratch;
+    buf_init(&scratch, SAID_BYTES_MAX);
+    error_detail(err, key, redact(value, &scratch));
+    buf_free(&scratch);
 }
 
 static void host_error_free(const weir_host *host, weir_error *err) {

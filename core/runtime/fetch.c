@@ -16,6 +16,7 @@
 #include "base/str.h"
 #include "runtime/guarded.h"
 #include "runtime/instance.h"
+#include "runtime/redact.h"
 
 /* What references may hold of batch memory: answers on their way. */
 #define MEMORY_BYTES (256 * MIB)
@@ -244,6 +245,16 @@ static weir_status write_file(fetcher *f, const char *text, weir_str bytes, buf 
                      os_strerror(code, why, sizeof why));
 }
 
+/* Whatever plugins say from now on, this is not in it. */
+static bool keep_secret(const question *q) {
+    buf shown;
+    buf_init(&shown, LIMIT_REFERENCE_NAME_BYTES + LIMIT_NAME_BYTES + 8);
+    buf_printf(&shown, "${%.*s:%s}", STR_FMT(component_note(q->speaker->component)->name), q->text);
+    bool kept = buf_ok(&shown) && redact_add(q->bytes, buf_str(&shown));
+    buf_free(&shown);
+    return kept;
+}
+
 static weir_status take(fetcher *f, const question *q, buf *out, weir_error *err) {
     if (q->status != WEIR_OK) {
         weir_status status = q->status < 0 ? q->status : WEIR_E_INTERNAL;
@@ -258,7 +269,7 @@ static weir_status take(fetcher *f, const question *q, buf *out, weir_error *err
     switch (q->kind) {
     case WEIR_RESOLVED_VALUE:
         buf_append_str(out, q->bytes);
-        return WEIR_OK;
+        return keep_secret(q) ? WEIR_OK : error_set(err, WEIR_E_NOMEM, 0, "out of memory");
     case WEIR_RESOLVED_FILE:
         return write_file(f, q->text, q->bytes, out, err);
     default:

@@ -4,13 +4,16 @@
 #include <string.h>
 
 #include "base/clock.h"
+#include "base/limits.h"
 #include "base/str.h"
 #include "runtime/guarded.h"
 #include "runtime/instance.h"
+#include "runtime/redact.h"
 
 /* Components keep their deadline themselves; one that does not is cancelled so much later. */
 #define GRACE_NS CLOCK_NS_PER_S
 #define CLOSE_NS CLOCK_NS_PER_S
+#define LINE_BYTES_MAX (64 * KIB)
 
 /* One component under test. Left behind if it never comes back: then nothing it says counts. */
 typedef struct trial {
@@ -40,8 +43,11 @@ static void tell(trial *t, weir_status status, weir_str text, const weir_error *
 /* weir_check_live.report. */
 static void report(weir_check_live *args, weir_status status, weir_str text) {
     trial *t = (trial *)(void *)args;
+    buf scratch;
+    buf_init(&scratch, LINE_BYTES_MAX);
     if (text.len == 0) text = str_of(status < 0 ? error_text(args->error) : "ok");
-    tell(t, status, text, args->error);
+    tell(t, status, redact(text, &scratch), args->error);
+    buf_free(&scratch);
     error_clear(args->error);
 }
 

@@ -216,6 +216,20 @@ def test_values_are_nowhere_to_be_seen(weir, local):
         assert PASSWORD not in result.text, result
 
 
+def test_what_plugins_say_shows_the_reference(weir, local):
+    """A value in an option that is no secret to its component: a stream's name, in its errors."""
+    local.secret("stream", "hidden-stream-name")
+    manifest = weir.manifest(pipeline(
+        {"in": {"type": "kinesis", "stream": "${secretsmanager:stream}", "region": "us-east-1",
+                "endpoint": local.env["AWS_ENDPOINT_URL"]}},
+        {"out": {"type": "blackhole", "input": "in"}}))
+    for command in (["run", "--once", "--json"], ["check", "--connect"], ["check", "--connect", "--json"]):
+        result = weir.run(*command, manifest, env={**local.env, "WEIR_LOG": "trace"})
+        assert result.status in (CONFIG, FAILED) and "ResourceNotFoundException" in result.text, result
+        assert "hidden-stream-name" not in result.text, result
+        assert "stream ${secretsmanager:stream}" in result.text
+
+
 def test_a_restart_fetches_anew(weir, local):
     """A secret that is rotated while the pipeline runs counts from the next restart on."""
     local.secret("place", "first")
