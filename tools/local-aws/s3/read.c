@@ -45,7 +45,7 @@ static bool piece_of_part(s3_call *call, const s3_object *o, piece *out) {
     out->partial = true;
     if (!o->parts && number == 1) return true; /* the whole is the one part */
     uint64_t at = 0;
-    for (uint32_t i = 0; i < o->part_count; i++) {
+    for (uint32_t i = 0; o->parts && i < o->part_count; i++) {
         /* Parts count from 1 here, whatever numbers they were uploaded with. */
         if (i + 1 == (uint32_t)number) {
             out->part = &o->parts[i];
