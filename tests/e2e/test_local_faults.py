@@ -274,17 +274,18 @@ def test_a_clock_that_jumps_in_mid_stream(weir, local):
     running = start(weir, local)
     arrived(weir, running, WANT[:50])
 
-    def await_status(status):
+    def set_and_await(skew, status):
         mark = local.admin("GET", "journal?limit=0")["last"]
+        local.skew(skew)
         wait_for(lambda: asked(local, after=mark, operation="GetRecords", status=status), 60, f"a {status}")
 
     for at, skew in ((50, 600), (100, -600), (150, 0)):
-        local.skew(skew)
-        await_status(400)
+        set_and_await(skew, 400)
+        set_and_await(skew, 200)  # with the time of this clock
         local.skew(0)  # for boto3
         put(local, WANT[at:at + 50])
         local.skew(skew)
-        await_status(200)  # with the time of this clock again
+        set_and_await(skew, 200)
         arrived(weir, running, WANT[:at + 50])
     finish(weir, running)
 
@@ -328,7 +329,7 @@ def test_keys_that_expire_in_mid_stream(weir, tmp_path):
             local.admin("DELETE", "journal")
         put(local, WANT[100:])
         result = finish(weir, running)
-        assert {r["access_key"] for r in asked(local, operation="GetRecords")} == {"K3"}
+        assert asked(local, operation="GetRecords")[-1]["access_key"] == "K3"
         assert "secret-" not in result.text and "token-" not in result.text
 
 
