@@ -202,6 +202,15 @@ static void unknown_json(const loaded *l, buf *out) {
     buf_append_z(out, "]");
 }
 
+static void fetched_json(const loaded *l, buf *out) {
+    buf_append_z(out, ",\"fetched\":[");
+    for (size_t i = 0; i < l->pipeline->reference_count; i++) {
+        if (i > 0) buf_append_z(out, ",");
+        buf_append_json(out, l->pipeline->references[i].text);
+    }
+    buf_append_z(out, "]");
+}
+
 static void check_one(checking *c, const char *path) {
     bool json = c->args[A_JSON].set, live = c->args[A_CONNECT].set;
     loaded l, fetched = {.again = true};
@@ -229,6 +238,7 @@ static void check_one(checking *c, const char *path) {
         else
             buf_append_z(&c->json, "[]");
         if (refers && !live) unknown_json(&l, &c->json);
+        if (refers && live && whole->plan != NULL) fetched_json(whole, &c->json);
         if (live) buf_append_z(&c->json, ",\"connect\":[");
     } else if (whole->diags != NULL) {
         diags_print(whole->diags, stderr);
@@ -305,8 +315,8 @@ const command command_check = {
     "  --connect               ask the services, too\n"
     "  --timeout DURATION      for each component and each reference (10s)\n"
     "  --json                  an array of {file, ok, diagnostics} on standard output; without\n"
-    "                          --connect also `unknown`, with it `connect`, a list of\n"
-    "                          {node, kind, type, ok, text} with status, code and hint\n"
+    "                          --connect also `unknown`, with it `fetched` and `connect`, a\n"
+    "                          list of {node, kind, type, ok, text} with status, code and hint\n"
     "\n"
     "example:\n"
     "  weir check clicks.yaml --set input.stream=clicks --connect\n"

@@ -345,6 +345,8 @@ def test_files_go_whatever_happens(weir, local, tmp_path):
     result = weir.run("check", "--connect", manifest, env={**local.env, "TMPDIR": str(temporary)})
     assert result.status == OK and "reference s3file:lake/records: fetched" in result.out, result
     assert not list(temporary.iterdir())
+    result = weir.run("check", "--connect", "--json", manifest, env=local.env)
+    assert result.json()[0]["fetched"] == ["s3file:lake/records"], result
     assert running.stop().status == OK
 
 
