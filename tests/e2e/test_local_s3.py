@@ -423,6 +423,8 @@ def test_encryption_that_is_echoed(s3, bucket):
     assert refused(s3.put_object, Bucket=bucket, Key="k", ServerSideEncryption="rot13") == (
         "InvalidArgument", 400)
     assert refused(s3.put_object, Bucket=bucket, Key="k", SSEKMSKeyId=key) == ("InvalidArgument", 400)
+    long = s3.put_object(Bucket=bucket, Key="k", ServerSideEncryption="aws:kms", SSEKMSKeyId="arn:" + "k" * 5000)
+    assert len(long["SSEKMSKeyId"]) == 5004
 
 
 def test_keys_of_customers(local, bucket):

@@ -171,6 +171,12 @@ void s3_fail_text(s3_call *call, const s3_error *e, const char *format, ...) {
     va_start(args, format);
     int n = vsnprintf(text, sizeof text, format, args);
     va_end(args);
+    /* What could not be read for want of memory is not the client's fault. */
+    if (call->no_memory) {
+        e = &S3_INTERNAL_ERROR;
+        n = -1;
+        buf_reset(&call->detail);
+    }
     exchange *x = call->x;
     exchange_reset(x);
     exchange_status(x, e->status);

@@ -313,7 +313,7 @@ bool s3_body_text(s3_call *call, bool needs_digest, weir_str *out) {
                      "Missing required header for this request: Content-MD5 OR x-amz-checksum-*");
         return false;
     }
-    char *text = arena_alloc(call->memory, (size_t)c.size + 1);
+    char *text = s3_alloc(call, (size_t)c.size + 1);
     if (text && c.count) memcpy(text, c.items[0].bytes, (size_t)c.size);
     *out = str_make(text ? text : "", (size_t)c.size);
     s3_content_free(&c);

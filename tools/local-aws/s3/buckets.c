@@ -13,7 +13,7 @@ static bool read_location(s3_call *call, weir_str text, weir_str *out) {
     if (!text.len) return true;
     weir_xml_reader r;
     weir_xml_begin(&r, text);
-    char *room = arena_alloc(call->memory, S3_REGION_TEXT);
+    char *room = s3_alloc(call, S3_REGION_TEXT);
     bool ok = room && weir_xml_next_element(&r) == WEIR_XML_OPEN &&
               weir_xml_is(&r, "CreateBucketConfiguration");
     while (ok && weir_xml_next_element(&r) == WEIR_XML_OPEN) {
@@ -137,7 +137,7 @@ static bool read_token(s3_call *call, weir_str *out) {
     weir_str token = s3_param(call, "continuation-token");
     *out = STR("");
     if (!token.len) return token.ptr == NULL || bad_token(call, token);
-    char *name = arena_alloc(call->memory, (size_t)token.len);
+    char *name = s3_alloc(call, (size_t)token.len);
     uint64_t n = name ? weir_base64_decode(token, name) : UINT64_MAX;
     if (n == UINT64_MAX || !s3_bucket_name_ok(str_make(name, (size_t)n)))
         return bad_token(call, token);

@@ -41,10 +41,14 @@ typedef struct s3_call {
     s3_bucket *bucket;
     aws_identity who;
     arena *memory;
-    buf xml;    /* of the answer, or */
-    buf detail; /* elements that go into an error */
+    bool no_memory; /* for something of this call: any error is InternalError then */
+    buf xml;        /* of the answer, or */
+    buf detail;     /* elements that go into an error */
     char request_id[17], host_id[77];
 } s3_call;
+
+/* From the arena; NULL without memory, and the call knows. */
+void *s3_alloc(s3_call *call, size_t size);
 
 /* ---- the request ---- */
 

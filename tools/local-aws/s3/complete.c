@@ -61,7 +61,7 @@ static bool read_listed(weir_xml_reader *r, listed *out) {
 static bool read_list(s3_call *call, weir_str text, list *l) {
     weir_xml_reader r;
     weir_xml_begin(&r, text);
-    *l = (list){.items = arena_array(call->memory, S3_PARTS_MAX, sizeof(listed))};
+    *l = (list){.items = s3_alloc(call, S3_PARTS_MAX * sizeof(listed))};
     bool ok = l->items && weir_xml_next_element(&r) == WEIR_XML_OPEN &&
               weir_xml_is(&r, "CompleteMultipartUpload");
     while (ok && weir_xml_next_element(&r) == WEIR_XML_OPEN)
@@ -171,7 +171,7 @@ static checksum sum_of_object(s3_call *call, const s3_upload *u, const list *l) 
     size_t width = sum_size(u->algorithm);
     checksum whole = {0};
     if (u->composite) {
-        uint8_t *digests = arena_alloc(call->memory, l->count * width);
+        uint8_t *digests = s3_alloc(call, l->count * width);
         if (!digests) return whole;
         for (uint32_t i = 0; i < l->count; i++)
             memcpy(digests + i * width, s3_upload_part(u, l->items[i].number)->sum.bytes, width);

@@ -143,8 +143,8 @@ static uint8_t check_of(weir_str key) {
 }
 
 static void put_token(s3_call *call, weir_str key) {
-    char *plain = arena_alloc(call->memory, (size_t)key.len + 2);
-    char *text = arena_alloc(call->memory, ((size_t)key.len + 4) / 3 * 4 + 1);
+    char *plain = s3_alloc(call, (size_t)key.len + 2);
+    char *text = s3_alloc(call, ((size_t)key.len + 4) / 3 * 4 + 1);
     if (!plain || !text) {
         call->xml.failed = true;
         return;
@@ -157,7 +157,7 @@ static void put_token(s3_call *call, weir_str key) {
 }
 
 static bool read_token(s3_call *call, weir_str token, weir_str *key) {
-    char *plain = arena_alloc(call->memory, (size_t)token.len + 1);
+    char *plain = s3_alloc(call, (size_t)token.len + 1);
     uint64_t n = plain ? weir_base64_decode(token, plain) : UINT64_MAX;
     if (n != UINT64_MAX && n > 2 && plain[0] == '1') {
         *key = str_make(plain + 2, (size_t)n - 2);

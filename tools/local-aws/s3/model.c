@@ -6,8 +6,7 @@
 #include "base/mem.h"
 #include "base/str.h"
 
-/* A copy with a NUL behind it. */
-static char *copy(weir_str s) {
+char *s3_copy_text(weir_str s) {
     char *z = mem_alloc((size_t)s.len + 1);
     if (!z) return NULL;
     if (s.len) memcpy(z, s.ptr, (size_t)s.len);
@@ -16,7 +15,7 @@ static char *copy(weir_str s) {
 }
 
 static bool copy_name(weir_str *out, weir_str name) {
-    char *z = copy(name);
+    char *z = s3_copy_text(name);
     *out = z ? str_make(z, (size_t)name.len) : (weir_str){NULL, 0};
     return z != NULL;
 }
@@ -38,7 +37,7 @@ bool s3_fields_add(s3_fields *f, weir_str name, weir_str value) {
         if (!items) return false;
         f->items = items;
     }
-    s3_field one = {copy(name), copy(value)};
+    s3_field one = {s3_copy_text(name), s3_copy_text(value)};
     if (!one.name || !one.value) {
         mem_free(one.name);
         mem_free(one.value);
@@ -74,8 +73,8 @@ void s3_fields_free(s3_fields *f) {
 bool s3_said_copy(s3_said *out, const s3_said *from) {
     *out = *from;
     out->headers = out->tags = (s3_fields){0};
-    out->kms_key = from->kms_key ? copy(str_of(from->kms_key)) : NULL;
-    out->kms_context = from->kms_context ? copy(str_of(from->kms_context)) : NULL;
+    out->kms_key = from->kms_key ? s3_copy_text(str_of(from->kms_key)) : NULL;
+    out->kms_context = from->kms_context ? s3_copy_text(str_of(from->kms_context)) : NULL;
     return s3_fields_copy(&out->headers, &from->headers) &&
            s3_fields_copy(&out->tags, &from->tags) && (out->kms_key || !from->kms_key) &&
            (out->kms_context || !from->kms_context);

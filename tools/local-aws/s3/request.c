@@ -5,6 +5,12 @@
 
 #include "s3/call.h"
 
+void *s3_alloc(s3_call *call, size_t size) {
+    void *p = arena_alloc(call->memory, size);
+    if (!p) call->no_memory = true;
+    return p;
+}
+
 weir_str s3_header(const s3_call *call, const char *name) {
     return exchange_request_header(call->x, name);
 }
@@ -44,7 +50,7 @@ static int nibble(char c) {
 }
 
 weir_str s3_decode(s3_call *call, weir_str text, bool plus) {
-    char *out = arena_alloc(call->memory, (size_t)text.len + 1);
+    char *out = s3_alloc(call, (size_t)text.len + 1);
     if (!out) return (weir_str){NULL, 0};
     size_t n = 0;
     for (size_t i = 0; i < text.len; i++) {

@@ -7,7 +7,6 @@
 #include <openssl/evp.h>
 #include <stdio.h>
 
-#include "base/mem.h"
 #include "weir/json.h"
 
 #define SSE "x-amz-server-side-encryption"
@@ -29,7 +28,7 @@ static const struct {
 
 /* Content-Encoding without aws-chunked, which is of the transport. */
 static weir_str without_chunked(s3_call *call, weir_str value) {
-    char *out = arena_alloc(call->memory, (size_t)value.len + 1);
+    char *out = s3_alloc(call, (size_t)value.len + 1);
     size_t n = 0;
     if (!out) return value;
     while (value.len) {
@@ -148,20 +147,15 @@ static bool read_kms(s3_call *call, s3_said *out) {
     }
     const local_options *o = local_settings(call->s->home);
     buf arn;
-    buf_init(&arn, 4096);
+    buf_init(&arn, (size_t)1 << 20);
     if (str_starts(key, STR("arn:")))
         buf_append_str(&arn, key);
     else
         buf_printf(&arn, "arn:aws:kms:%s:%s:%s%.*s", call->bucket->region, o->account,
                    key.len ? "key/" : "alias/aws/s3", STR_FMT(key));
-    out->kms_key = mem_alloc(arn.len + 1);
-    if (out->kms_key && buf_ok(&arn)) memcpy(out->kms_key, arn.data, arn.len + 1);
+    if (buf_ok(&arn)) out->kms_key = s3_copy_text(buf_str(&arn));
     buf_free(&arn);
-    if (context.len) {
-        out->kms_context = mem_alloc((size_t)context.len + 1);
-        if (out->kms_context) memcpy(out->kms_context, context.ptr, (size_t)context.len);
-        if (out->kms_context) out->kms_context[context.len] = 0;
-    }
+    if (context.len) out->kms_context = s3_copy_text(context);
     if (out->kms_key && (out->kms_context || !context.len)) return true;
     s3_fail(call, &S3_INTERNAL_ERROR);
     return false;

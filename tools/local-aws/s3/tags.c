@@ -78,7 +78,7 @@ static bool read_tag(s3_call *call, weir_xml_reader *r, weir_str *key, weir_str 
     while ((event = weir_xml_next_element(r)) == WEIR_XML_OPEN) {
         weir_str *to = weir_xml_is(r, "Key") ? key : weir_xml_is(r, "Value") ? value : NULL;
         size_t room = (size_t)(r->end - r->at);
-        char *text = to ? arena_alloc(call->memory, room < 4096 ? room + 1 : 4096) : NULL;
+        char *text = to ? s3_alloc(call, room < 4096 ? room + 1 : 4096) : NULL;
         if (!text || weir_xml_text(r, text, room < 4096 ? room : 4096, to) != WEIR_OK) return false;
     }
     return event == WEIR_XML_CLOSE && key->ptr && value->ptr;

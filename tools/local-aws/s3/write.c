@@ -70,7 +70,7 @@ typedef struct deletion {
 
 static bool read_text(s3_call *call, weir_xml_reader *r, weir_str *out) {
     size_t left = (size_t)(r->end - r->at), room = left < 8192 ? left : 8192;
-    char *text = arena_alloc(call->memory, room + 1);
+    char *text = s3_alloc(call, room + 1);
     return text && weir_xml_text(r, text, room, out) == WEIR_OK;
 }
 
@@ -141,7 +141,7 @@ static void delete_one(s3_call *call, const wanted *w, bool quiet) {
 
 void s3_op_delete_objects(s3_call *call) {
     weir_str text;
-    deletion *d = arena_alloc(call->memory, sizeof *d);
+    deletion *d = s3_alloc(call, sizeof *d);
     if (!d) {
         s3_fail(call, &S3_INTERNAL_ERROR);
         return;

@@ -156,9 +156,9 @@ void exchange_header(exchange *x, const char *name, weir_str value) {
     p.value_len = (uint32_t)value.len;
     buf_append_str(&x->texts, value);
     /* A line end inside a value would be another header: whatever came in, none goes out. */
-    if (buf_ok(&x->texts))
-        for (char *c = x->texts.data + p.value; c < x->texts.data + x->texts.len; c++)
-            if (*c == '\r' || *c == '\n' || *c == 0) *c = ' ';
+    if (!buf_ok(&x->texts)) return;
+    for (char *c = x->texts.data + p.value; c < x->texts.data + x->texts.len; c++)
+        if (*c == '\r' || *c == '\n' || *c == 0) *c = ' ';
     x->answer_headers[x->answer_header_count++] = p;
 }
 
