@@ -69,16 +69,18 @@ static void json_member(buf *out, const char *name, weir_str value) {
     buf_append_json(out, value);
 }
 
+static const char *kind_word(const live_finding *f, const char *format) {
+    if (f->format) return format;
+    if (f->node->kind == WEIR_KIND_SOURCE) return "source";
+    return f->node->kind == WEIR_KIND_TRANSFORM ? "transform" : "sink";
+}
+
 static void finding_json(checking *c, const live_finding *f) {
     buf *out = &c->json;
     buf_append_z(out, c->first ? "{\"node\":" : ",{\"node\":");
     c->first = false;
     buf_append_json(out, f->node->name);
-    json_member(out, "kind",
-                str_of(f->format                              ? "format"
-                       : f->node->kind == WEIR_KIND_SOURCE    ? "source"
-                       : f->node->kind == WEIR_KIND_TRANSFORM ? "transform"
-                                                              : "sink"));
+    json_member(out, "kind", str_of(kind_word(f, "format")));
     json_member(out, "type", f->component);
     buf_printf(out, ",\"ok\":%s", f->status >= 0 ? "true" : "false");
     if (f->nothing) buf_append_z(out, ",\"tried\":false");
@@ -106,11 +108,7 @@ static void print_safe(FILE *out, weir_str s) {
 static void finding_print(const live_finding *f) {
     FILE *out = f->status >= 0 ? stdout : stderr;
     fflush(stdout); /* in the order of things, where both are one terminal */
-    fprintf(out, "%.*s %s '%.*s': %s", STR_FMT(f->component),
-            f->format                              ? "format of"
-            : f->node->kind == WEIR_KIND_SOURCE    ? "source"
-            : f->node->kind == WEIR_KIND_TRANSFORM ? "transform"
-                                                   : "sink",
+    fprintf(out, "%.*s %s '%.*s': %s", STR_FMT(f->component), kind_word(f, "format of"),
             STR_FMT(f->node->name), f->status >= 0 ? "" : "error: ");
     print_safe(out, f->text);
     fputc('\n', out);
