@@ -12,7 +12,7 @@ typedef struct heard {
     buf lines;
     unsigned count;
     bool interrupt_now; /* as soon as something was found */
-    bool interrupted;
+    _Atomic bool interrupted; /* read by the thread that waits */
 } heard;
 
 static void found(void *opaque, const live_finding *f) {
