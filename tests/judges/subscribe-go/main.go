@@ -90,17 +90,17 @@ func (w *watcher) Do(r *http.Request) (*http.Response, error) {
 	return (&http.Client{Transport: w}).Do(r)
 }
 
+// No mode of HTTP/1.1 alone: the service has none for this operation, and the SDK closes the body of a
+// request that is answered at once while net/http still looks whether more of it comes, at which the
+// connection is closed.
 func transport(mode string) *http.Transport {
 	t := &http.Transport{Protocols: new(http.Protocols)}
-	switch mode {
-	case "tls": // both are offered, the server chooses
+	if mode == "tls" { // both are offered, the server chooses
 		t.Protocols.SetHTTP1(true)
 		t.Protocols.SetHTTP2(true)
 		t.TLSClientConfig = &tls.Config{RootCAs: pool}
-	case "clear": // HTTP/2 by prior knowledge
+	} else { // "clear": HTTP/2 by prior knowledge
 		t.Protocols.SetUnencryptedHTTP2(true)
-	default: // "http1"
-		t.Protocols.SetHTTP1(true)
 	}
 	return t
 }
