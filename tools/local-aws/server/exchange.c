@@ -173,7 +173,8 @@ void exchange_header_f(exchange *x, const char *name, const char *format, ...) {
 }
 
 static bool names(const exchange *x, const header_place *p, const char *name) {
-    return str_eq_z(str_make(x->texts.data + p->name, p->name_len), name);
+    /* Without memory the texts are gone; the answer will be given up. */
+    return buf_ok(&x->texts) && str_eq_z(str_make(x->texts.data + p->name, p->name_len), name);
 }
 
 weir_str exchange_answer_header(const exchange *x, const char *name) {
