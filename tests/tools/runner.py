@@ -133,7 +133,9 @@ def e2e_tests(results, preset, names, marks):
     junit = RESULTS / f"pytest-{preset}.xml"
     junit.unlink(missing_ok=True)
     command = without_aslr(preset) + [
-        PYTHON, "-m", "pytest", "tests/e2e", f"--junitxml={junit}", "-q", "--durations=5"]
+        PYTHON, "-m", "pytest", "tests/e2e", f"--junitxml={junit}", "-q", "--durations=8",
+        # Most tests wait for programs to start and answer: one process more than there are cores.
+        "-n", str((os.cpu_count() or 1) + 1), "--dist", "loadfile"]
     if names:
         command += ["-k", " or ".join(names)]
     if marks:
