@@ -406,6 +406,35 @@ def test_update_shard_count(local, target):
                    ScalingType="UNIFORM_SCALING") == "LimitExceededException"
 
 
+def test_shards_are_counted_anew_ten_times_a_day(local):
+    once = local.client("kinesis", retries=ONCE)
+    for i in range(10):
+        once.update_shard_count(StreamName="one", TargetShardCount=1 + (i + 1) % 2, ScalingType="UNIFORM_SCALING")
+        wait_active(once, "one")
+        local.advance(seconds=60)
+    again = {"StreamName": "one", "TargetShardCount": 2, "ScalingType": "UNIFORM_SCALING"}
+    assert refused(once.update_shard_count, **again) == "LimitExceededException"
+    local.advance(seconds=24 * 3600)
+    once.update_shard_count(**again)
+
+
+def test_a_stream_on_demand_grows_by_itself(local):
+    c = local.client("kinesis", retries=ONCE)
+    c.create_stream(StreamName="od", StreamModeDetails={"StreamMode": "ON_DEMAND"})
+    wait_active(c, "od")
+    assert len(shards(c, "od")) == 4
+    assert refused(c.split_shard, StreamName="od", ShardToSplit="shardId-000000000000",
+                   NewStartingHashKey="9") == "ValidationException"
+    record = {"Data": bytes(700_000), "PartitionKey": "k"}
+    assert c.put_records(StreamName="od", Records=[record] * 2)["FailedRecordCount"] == 1
+    wait_active(c, "od")
+    listed = shards(c, "od")
+    assert len(listed) == 12
+    assert [int(s["ParentShardId"][-2:]) for s in listed[4:]] == [0, 0, 1, 1, 2, 2, 3, 3]
+    local.advance(seconds=1)
+    assert c.put_records(StreamName="od", Records=[record] * 2)["FailedRecordCount"] == 1
+
+
 # ---- consumers and fan-out ----
 
 def consumer(local, stream="one", name="app"):

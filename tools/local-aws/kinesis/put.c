@@ -95,8 +95,7 @@ static bool read_entry(aws_call *call, const stream *s, const weir_value *json, 
 }
 
 /* Whether the shard takes it now. A record counts by its data and key, in whole. */
-static bool within_limits(const stream *s, shard *d, const entry *e) {
-    if (!s->of->limits) return true;
+static bool fits(const stream *s, shard *d, const entry *e) {
     int64_t now = kinesis_now(s->of);
     double size = (double)(e->size + e->key.len);
     /* A record beyond 1 MiB is paid for by the seconds that follow. */
@@ -105,6 +104,12 @@ static bool within_limits(const stream *s, shard *d, const entry *e) {
     d->write_bytes.level -= size - need;
     if (bucket_take(&d->write_records, 1, now)) return true;
     d->write_bytes.level += size;
+    return false;
+}
+
+static bool within_limits(stream *s, shard *d, const entry *e) {
+    if (!s->of->limits || fits(s, d, e)) return true;
+    stream_grow(s);
     return false;
 }
 

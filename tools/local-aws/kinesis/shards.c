@@ -261,12 +261,21 @@ void kinesis_update_shard_count(aws_call *call) {
     }
     if (target > now * 2 || target * 2 < now || target > (int64_t)KINESIS_SHARDS_MAX) {
         aws_fail(
-            call, target > now * 2 ? &KINESIS_LIMIT : &KINESIS_INVALID,
+            call, &KINESIS_LIMIT,
             "UpdateShardCount cannot scale %s over double or under half of your current open shard "
             "count. Current open shard count: %lld Target shard count: %lld",
             s->name, (long long)now, (long long)target);
         return;
     }
+    int64_t at = kinesis_now(s->of);
+    if (s->resized_ms[0] && at - s->resized_ms[0] < KINESIS_DAY_MS) {
+        aws_fail(call, &KINESIS_LIMIT,
+                 "UpdateShardCount cannot be used more than %u times in 24 hours on stream %s.",
+                 KINESIS_RESIZES_MAX, s->name);
+        return;
+    }
+    memmove(s->resized_ms, s->resized_ms + 1, sizeof s->resized_ms - sizeof *s->resized_ms);
+    s->resized_ms[KINESIS_RESIZES_MAX - 1] = at;
     s->change = CHANGE_COUNT;
     s->change_count = (uint32_t)target;
     stream_change(s, UPDATING);

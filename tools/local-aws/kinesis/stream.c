@@ -281,6 +281,13 @@ void stream_change(stream *s, stream_status status) {
     server_timer_set(s->timer, KINESIS_CHANGE_MS);
 }
 
+void stream_grow(stream *s) {
+    if (!s->on_demand || s->status != ACTIVE || s->open_count > KINESIS_SHARDS_MAX / 2) return;
+    s->change = CHANGE_COUNT;
+    s->change_count = s->open_count * 2;
+    stream_change(s, UPDATING);
+}
+
 stream *stream_new(kinesis *k, weir_str name, uint32_t shards, stream_status status) {
     stream *s = mem_zalloc(sizeof *s);
     if (!s) return NULL;

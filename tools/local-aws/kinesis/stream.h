@@ -25,6 +25,8 @@
 #define KINESIS_CONSUMERS_MAX 20u
 #define KINESIS_TAGS_MAX 50u
 #define KINESIS_SHARDS_MAX 10000u
+#define KINESIS_RESIZES_MAX 10u /* of a stream in KINESIS_DAY_MS */
+#define KINESIS_DAY_MS 86400000
 #define KINESIS_RATES 32
 
 /* A budget that fills at `rate` a second up to `burst`. */
@@ -108,6 +110,7 @@ typedef struct stream {
     /* What that change is: a split, a merge, or a number of shards. */
     enum { CHANGE_NONE, CHANGE_SPLIT, CHANGE_MERGE, CHANGE_COUNT } change;
     uint32_t change_shard, change_other, change_count;
+    int64_t resized_ms[KINESIS_RESIZES_MAX]; /* when UpdateShardCount was last used, oldest first */
     hash_key change_at;
 } stream;
 
@@ -139,6 +142,8 @@ shard *stream_add_shard(stream *s, hash_key first, hash_key last, int32_t parent
                         int64_t created_ms);
 bool stream_settle(stream *s);
 void stream_free(stream *s);
+/* On-demand streams get twice the shards when one of them had to refuse a write. */
+void stream_grow(stream *s);
 /* Begins what `change` says: UPDATING now, done KINESIS_CHANGE_MS later. */
 void stream_change(stream *s, stream_status status);
 const char *stream_status_name(const stream *s);
