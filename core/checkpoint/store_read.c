@@ -177,6 +177,11 @@ weir_status store_load(store *s, weir_str name_or_path, checkpoint **out, weir_e
         path[name_or_path.len] = '\0';
         weir_status read = store_read(s, path, 0, out, NULL, err);
         if (read == WEIR_OK) store_saw_epoch(s, (*out)->epoch);
+        if (read == WEIR_E_NOT_FOUND) {
+            read = error_set(err, read, WEIR_ERR_CONFIG, "there is no file %s", path);
+            error_hint(err, "name the file of a savepoint or of a checkpoint; savepoints of this "
+                            "pipeline go by their names alone");
+        }
         return read;
     }
     weir_status status = store_check_name(name_or_path, err);

@@ -175,7 +175,10 @@ void control_poll_done(control_server *s, const struct pollfd *fds, nfds_t count
 /* 0700 and ours: then nobody else can connect, whatever the socket's own mode is worth. */
 static weir_status prepare_folder(const char *folder, weir_error *err) {
     weir_status status = os_make_dirs(folder, 0700, err);
-    if (status != WEIR_OK) return status;
+    if (status != WEIR_OK) {
+        error_hint(err, "WEIR_STATE names the folder where the state of pipelines is kept");
+        return status;
+    }
     char text[128];
     struct stat st;
     if (stat(folder, &st) != 0) {
