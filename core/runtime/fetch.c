@@ -27,6 +27,16 @@
 /* A plugin keeps its deadline itself; one that does not is cancelled so much later. */
 #define GRACE_NS CLOCK_NS_PER_S
 
+/* What a speaker is asked and what it answered: one thing at a time. */
+typedef struct question {
+    char *text;
+    int64_t deadline_ns;
+    weir_error *error;
+    weir_status status;
+    uint32_t kind;
+    weir_str bytes; /* the plugin's */
+} question;
+
 /* One component with the surroundings that an instance wants. */
 typedef struct speaker {
     struct speaker *next;
@@ -39,7 +49,8 @@ typedef struct speaker {
     node node;
     options options;
     instance *main;
-    bool hangs; /* a call into it did not come back: never touched again */
+    question asked; /* the asking thread's as well, which may never come back */
+    bool hangs;     /* it did not come back: never touched again, nothing in here is freed */
 } speaker;
 
 struct fetcher {
@@ -151,20 +162,10 @@ static speaker *speaker_of(fetcher *f, const component_ref *component, weir_erro
 
 /* ---- one reference ---- */
 
-/* Owned by the thread that asks, should it never come back. */
-typedef struct question {
-    speaker *speaker;
-    char *text;
-    int64_t deadline_ns;
-    weir_error *error;
-    weir_status status;
-    uint32_t kind;
-    weir_str bytes; /* the plugin's */
-} question;
-
 static void ask(void *opaque) {
-    question *q = opaque;
-    instance *i = q->speaker->main;
+    speaker *s = opaque;
+    question *q = &s->asked;
+    instance *i = s->main;
     q->status = WEIR_OK;
     if (!i->opened) {
         weir_open args = {.deadline_ns = q->deadline_ns};
@@ -181,15 +182,23 @@ static void ask(void *opaque) {
 }
 
 static void stop_asking(void *opaque) {
-    question *q = opaque;
-    instance_cancel(q->speaker->main);
+    speaker *s = opaque;
+    instance_cancel(s->main);
 }
 
-static void question_free(question *q) {
-    if (q == NULL) return;
+static void question_end(question *q) {
     error_free(q->error);
     free(q->text);
-    free(q);
+    *q = (question){0};
+}
+
+static bool question_begin(question *q, weir_str text, int64_t timeout_ns) {
+    *q = (question){.text = strndup(text.ptr, text.len),
+                    .deadline_ns = clock_mono_ns(&clock_system) + timeout_ns,
+                    .error = error_new()};
+    if (q->text != NULL && q->error != NULL) return true;
+    question_end(q);
+    return false;
 }
 
 static weir_status write_all(int fd, weir_str bytes) {
@@ -246,16 +255,17 @@ static weir_status write_file(fetcher *f, const char *text, weir_str bytes, buf 
 }
 
 /* Whatever plugins say from now on, this is not in it. */
-static bool keep_secret(const question *q) {
+static bool keep_secret(const speaker *s) {
     buf shown;
     buf_init(&shown, LIMIT_REFERENCE_NAME_BYTES + LIMIT_NAME_BYTES + 8);
-    buf_printf(&shown, "${%.*s:%s}", STR_FMT(component_note(q->speaker->component)->name), q->text);
-    bool kept = buf_ok(&shown) && redact_add(q->bytes, buf_str(&shown));
+    buf_printf(&shown, "${%.*s:%s}", STR_FMT(component_note(s->component)->name), s->asked.text);
+    bool kept = buf_ok(&shown) && redact_add(s->asked.bytes, buf_str(&shown));
     buf_free(&shown);
     return kept;
 }
 
-static weir_status take(fetcher *f, const question *q, buf *out, weir_error *err) {
+static weir_status take(fetcher *f, const speaker *s, buf *out, weir_error *err) {
+    const question *q = &s->asked;
     if (q->status != WEIR_OK) {
         weir_status status = q->status < 0 ? q->status : WEIR_E_INTERNAL;
         error_copy(err, q->error);
@@ -269,7 +279,7 @@ static weir_status take(fetcher *f, const question *q, buf *out, weir_error *err
     switch (q->kind) {
     case WEIR_RESOLVED_VALUE:
         buf_append_str(out, q->bytes);
-        return keep_secret(q) ? WEIR_OK : error_set(err, WEIR_E_NOMEM, 0, "out of memory");
+        return keep_secret(s) ? WEIR_OK : error_set(err, WEIR_E_NOMEM, 0, "out of memory");
     case WEIR_RESOLVED_FILE:
         return write_file(f, q->text, q->bytes, out, err);
     default:
@@ -277,7 +287,7 @@ static weir_status take(fetcher *f, const question *q, buf *out, weir_error *err
     }
 }
 
-static weir_status fetch_one(fetcher *f, speaker *s, question *q, buf *out, weir_error *err) {
+static weir_status fetch_one(fetcher *f, speaker *s, buf *out, weir_error *err) {
     if (s->main == NULL) {
         s->main = instance_new(&s->cx, s->cx.home, s->component, &s->node, &s->options, NULL, 0, 1,
                                NULL, err);
@@ -285,8 +295,8 @@ static weir_status fetch_one(fetcher *f, speaker *s, question *q, buf *out, weir
     }
     const guarded_call call = {.call = ask,
                                .cancel = stop_asking,
-                               .opaque = q,
-                               .deadline_ns = q->deadline_ns + GRACE_NS,
+                               .opaque = s,
+                               .deadline_ns = s->asked.deadline_ns + GRACE_NS,
                                .interrupted = f->config.interrupted,
                                .interrupted_opaque = f->config.opaque,
                                .thread_begins = f->config.thread_begins,
@@ -295,7 +305,7 @@ static weir_status fetch_one(fetcher *f, speaker *s, question *q, buf *out, weir
     weir_status status;
     switch (guarded_run(&call)) {
     case GUARDED_DONE:
-        return take(f, q, out, err);
+        return take(f, s, out, err);
     case GUARDED_INTERRUPTED:
         f->interrupted = true;
         silence(s);
@@ -320,28 +330,20 @@ weir_status fetcher_fetch(void *self, const component_ref *reference, weir_str t
     fetcher *f = self;
     weir_status status = WEIR_OK;
     speaker *s = speaker_of(f, reference, err);
-    question *q = s != NULL ? calloc(1, sizeof *q) : NULL;
-    if (q != NULL) {
-        *q = (question){.speaker = s,
-                        .text = strndup(text.ptr, text.len),
-                        .deadline_ns = clock_mono_ns(&clock_system) + f->config.timeout_ns,
-                        .error = error_new()};
-    }
     bool unwanted = f->config.interrupted != NULL && f->config.interrupted(f->config.opaque);
     f->interrupted = f->interrupted || unwanted;
     if (s == NULL) {
         status = error_status(err);
-    } else if (q == NULL || q->text == NULL || q->error == NULL) {
-        status = error_set(err, WEIR_E_NOMEM, 0, "out of memory");
     } else if (f->interrupted) {
         status = error_set(err, WEIR_E_CANCELLED, 0, "nobody waits for it any more");
     } else if (s->hangs) {
         status = error_set(err, WEIR_E_TIMEOUT, 0, "its plugin hangs");
+    } else if (!question_begin(&s->asked, text, f->config.timeout_ns)) {
+        status = error_set(err, WEIR_E_NOMEM, 0, "out of memory");
     } else {
-        status = fetch_one(f, s, q, out, err);
-        if (s->hangs) q = NULL; /* its thread's from now on */
+        status = fetch_one(f, s, out, err);
+        if (!s->hangs) question_end(&s->asked);
     }
-    question_free(q);
     if (status != WEIR_OK) {
         f->failed++;
         if (!failure_is_lasting(status, error_flags(err))) f->may_pass++;
