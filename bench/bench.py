@@ -18,6 +18,7 @@ TOOLS = BUILD / "bench"
 CACHE = ROOT / "build" / "cache"
 WORK = ROOT / "build" / "bench-work"
 WEIR = BUILD / "bin" / "weir"
+LOCAL = BUILD / "bin" / "weir-local"
 KINESIS_RECORDS_A_CALL = 1000
 KINESIS_SHARDS = 4
 
@@ -42,10 +43,11 @@ def corpus(count):
     return path
 
 
-def measured(command, env=None, limit=600):
-    """Runs a command under bench/measure.c."""
+def measured(command, env=None, limit=600, until_it_speaks=False):
+    """Runs a command under bench/measure.c; `until_it_speaks`: it is ended by its first output."""
     report = WORK / "report.json"
-    done = subprocess.run([TOOLS / "measure", report, *map(str, command)], cwd=WORK, timeout=limit,
+    options = ["--until-it-speaks"] if until_it_speaks else []
+    done = subprocess.run([TOOLS / "measure", *options, report, *map(str, command)], cwd=WORK, timeout=limit,
                           env={**os.environ, "WEIR_STATE": str(WORK / "state"), "WEIR_LOG": "warn",
                                "AWS_EC2_METADATA_DISABLED": "true", **(env or {})},
                           stdout=subprocess.PIPE, stderr=subprocess.PIPE)
@@ -80,6 +82,7 @@ class Row:
     what = ""
     bound_text = ""
     peers = False  # whether --peer applies
+    start = None   # what is waited for if the row is about the time until then, not about records
 
     def __init__(self, args, primitives):
         self.args, self.primitives = args, primitives
@@ -284,6 +287,7 @@ class KinesisLocal(Row):
 class Ready(Row):
     name = "ready"
     what = "from exec to the first record on standard output"
+    start = "to the first record"
 
     def run(self):
         result = weir_run(self.name, {"in": {"type": "generator", "shape": "sequence", "count": 1}},
@@ -291,7 +295,20 @@ class Ready(Row):
         return 1, result
 
 
-ROWS = [FilePass, FileDecode, Generator, KinesisJson, KinesisLocal, Ready]
+class LocalReady(Row):
+    name = "local-ready"
+    what = "weir-local, from exec to the line that says it is ready: 100 shards, TLS"
+    start = "until it is ready"
+
+    def prepare(self):
+        self.run()  # makes the certificate, which later starts find
+
+    def run(self):
+        command = [LOCAL, "--stream", "a:100", "--tls-self-signed", WORK / "tls"]
+        return 1, measured(command, until_it_speaks=True)
+
+
+ROWS = [FilePass, FileDecode, Generator, KinesisJson, KinesisLocal, Ready, LocalReady]
 
 
 # ---- report ----
@@ -303,10 +320,10 @@ def spread(values):
 
 def report(row, runs, peers):
     out = {"row": row.name, "what": row.what, "runs": len(runs)}
-    if row.name == "ready":
+    if row.start:
         first = [r["first_byte"] * 1000 for _, r in runs]
-        out["ready_ms"] = statistics.median(first)
-        print(f"{row.name:14} {statistics.median(first):8.2f} ms to the first record "
+        out.update(ready_ms=statistics.median(first), low=min(first), high=max(first))
+        print(f"{row.name:14} {statistics.median(first):8.2f} ms {row.start} "
               f"({min(first):.2f} to {max(first):.2f}), peak RSS "
               f"{statistics.median(r['peak_rss_kib'] for _, r in runs) / 1024:.1f} MiB")
         return out
@@ -376,13 +393,13 @@ def main():
                 print(f"{name:14} skipped: {why}")
                 continue
             row.prepare()
-            if name != "ready":
+            if not row.start:
                 row.run()  # warms caches and the page cache; not counted
             with_peer = args.peer and row.peers
             if with_peer:
                 row.peer(args.peer)
             runs, peers = [], []
-            for _ in range(max(args.runs, 20) if name == "ready" else args.runs):
+            for _ in range(max(args.runs, 20) if row.start else args.runs):
                 runs.append(row.run())
                 if with_peer:
                     peers.append(row.peer(args.peer))

@@ -1,9 +1,12 @@
 /*
- * bench/measure.c - runs a program and says what it cost: measure REPORT PROGRAM [ARGUMENT...]
+ * bench/measure.c - runs a program and says what it cost:
+ *
+ *     measure [--until-it-speaks] REPORT PROGRAM [ARGUMENT...]
  *
  * REPORT gets one JSON object: exit status, user and system time of the program and its children,
  * its peak resident size, the time it took, and when the first byte came out of its standard
- * output (which is read to its end and counted).
+ * output (which is read to its end and counted). --until-it-speaks is for a server: it gets SIGTERM
+ * when that byte has come.
  *
  * It is a program of its own because Linux hands the peak size of the process that forks on to the
  * one that is executed: measured from Python, no figure would be below Python's own size.
@@ -11,6 +14,8 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <inttypes.h>
+#include <signal.h>
+#include <stdbool.h>
 #include <stdint.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -31,8 +36,11 @@ static double of_timeval(struct timeval t) {
 }
 
 int main(int argc, char **argv) {
+    bool until_it_speaks = argc > 1 && strcmp(argv[1], "--until-it-speaks") == 0;
+    argc -= until_it_speaks;
+    argv += until_it_speaks;
     if (argc < 3) {
-        fprintf(stderr, "usage: measure REPORT PROGRAM [ARGUMENT...]\n");
+        fprintf(stderr, "usage: measure [--until-it-speaks] REPORT PROGRAM [ARGUMENT...]\n");
         return 2;
     }
     int out[2];
@@ -63,7 +71,10 @@ int main(int argc, char **argv) {
         ssize_t n = read(out[0], buffer, sizeof buffer);
         if (n < 0 && errno == EINTR) continue;
         if (n <= 0) break;
-        if (first < 0) first = seconds() - begin;
+        if (first < 0) {
+            first = seconds() - begin;
+            if (until_it_speaks) kill(child, SIGTERM);
+        }
         bytes += (uint64_t)n;
     }
 
