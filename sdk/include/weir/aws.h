@@ -1,6 +1,7 @@
 /*
  * weir/aws.h - what every plugin for an AWS service needs, as libweir_aws.a: signing, credentials,
- * region and endpoint, retries, and calls of the AWS JSON protocol over weir/http.h.
+ * region and endpoint, retries, and calls over weir/http.h: of the AWS JSON protocol, and of REST
+ * as S3 speaks it.
  *
  *   options of the node   --+
  *   environment             +-->  weir_aws_client  --weir_aws_call-->  done(response)
@@ -120,8 +121,7 @@ typedef struct weir_aws_client weir_aws_client;
 typedef struct weir_aws_client_args {
     const char *service; /* "kinesis": signing name, endpoint name, AWS_ENDPOINT_URL_<SERVICE> */
     weir_str region;     /* from an ARN; empty = option, environment, profile */
-    uint32_t
-        max_connections; /* what the plugin thinks right when the option is not given; 0 = 64 */
+    uint32_t max_connections; /* right for the plugin if the option is not given; 0 = 64 */
 } weir_aws_client_args;
 
 /*
@@ -136,8 +136,8 @@ void weir_aws_client_free(weir_aws_client *client);
 const char *weir_aws_region(const weir_aws_client *client);
 /* Where keys come from: "environment", "profile \"x\"", "role arn:... with keys from ...". */
 const char *weir_aws_keys_from(const weir_aws_client *client);
-const char *
-weir_aws_endpoint(const weir_aws_client *client); /* "https://kinesis.eu-west-1.amazonaws.com" */
+/* "https://kinesis.eu-west-1.amazonaws.com" */
+const char *weir_aws_endpoint(const weir_aws_client *client);
 /* Microseconds since 1970 as the services see them: this machine's clock, corrected by the Date of
  * a refusal that blamed it. For presigned URLs. */
 int64_t weir_aws_now_us(const weir_aws_client *client);
@@ -175,14 +175,12 @@ typedef struct weir_aws_response {
  * hash in the signature, which is what 0 means. */
 #define WEIR_AWS_PAYLOAD_HASH 0u
 #define WEIR_AWS_PAYLOAD_UNSIGNED 1u /* only over https */
-#define WEIR_AWS_PAYLOAD_CHUNKS                                                                    \
-    2u /* aws-chunked, each chunk signed; the trailer too, if there is one */
+#define WEIR_AWS_PAYLOAD_CHUNKS 2u   /* aws-chunked: each chunk is signed, and the trailer if any */
 #define WEIR_AWS_PAYLOAD_UNSIGNED_CHUNKS 3u /* aws-chunked with a trailer; only over https */
 
-/* weir_aws_call_args.flags */
-#define WEIR_AWS_CALL_ERROR_IN_200                                                                 \
-    (1u << 0) /* a 200 answer may hold an <Error>: S3's copies, and                                \
-               * the completion of multipart uploads */
+/* weir_aws_call_args.flags: a 200 answer may hold an <Error>, as S3's copies and the completion of
+ * multipart uploads have it. */
+#define WEIR_AWS_CALL_ERROR_IN_200 (1u << 0)
 
 /*
  * A call of a REST protocol, as S3 speaks it. Copied by weir_aws_call, except for the bytes that
