@@ -4,9 +4,9 @@
 #include <stdio.h>
 
 #include "admin/rules.h"
+#include "aws/text.h"
 #include "aws/verify.h"
 #include "base/mem.h"
-#include "base/str.h"
 
 #define ENTRIES 1000u
 #define ENTRIES_MAX 100000u
@@ -237,15 +237,8 @@ typedef struct filter {
 static bool read_query(weir_str query, filter *f, char *error, size_t error_size) {
     *f = (filter){.after = 0, .limit = INT64_MAX, .status = -1};
     while (query.len) {
-        const char *end = memchr(query.ptr, '&', (size_t)query.len);
-        weir_str one = str_make(query.ptr, end ? (size_t)(end - query.ptr) : (size_t)query.len);
-        size_t skip = (size_t)one.len + (end != NULL);
-        query = str_make(query.ptr + skip, (size_t)query.len - skip);
-        const char *mark = memchr(one.ptr, '=', (size_t)one.len);
-        size_t n = mark ? (size_t)(mark - one.ptr) : 0;
-        weir_str name = str_make(one.ptr, n),
-                 value = mark ? str_make(mark + 1, (size_t)one.len - n - 1) : STR("");
-        bool ok = mark != NULL;
+        weir_str one = aws_until(&query, '&'), value = one, name = aws_until(&value, '=');
+        bool ok = name.len < one.len;
         if (str_eq_z(name, "service"))
             f->service = value;
         else if (str_eq_z(name, "operation"))

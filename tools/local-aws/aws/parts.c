@@ -109,6 +109,29 @@ void aws_budget_take(aws_budget *b, double amount) {
     b->level -= amount;
 }
 
+bool aws_budget_spend(aws_budget *b, double amount, int64_t now_ms) {
+    if (!aws_budget_has(b, amount, now_ms)) return false;
+    aws_budget_take(b, amount);
+    return true;
+}
+
+/* ---- texts that may be absent ---- */
+
+void aws_keep_optional(const char *text, keep *out) {
+    keep_put_u64(out, text != NULL);
+    keep_put_str(out, str_of(text));
+}
+
+bool aws_load_optional(char **at, keep *in) {
+    bool there = keep_u64(in) != 0;
+    char *text = keep_str(in, NULL);
+    if (there)
+        *at = text;
+    else
+        mem_free(text);
+    return keep_ok(in);
+}
+
 /* ---- members ---- */
 
 static const aws_exception SERIALIZATION = {"SerializationException", 400};

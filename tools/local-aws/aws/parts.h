@@ -40,7 +40,14 @@ typedef struct aws_budget {
 void aws_budget_init(aws_budget *b, double rate, int64_t now_ms);
 /* Whether `amount` is there; what is more than a second's worth waits for a full budget. */
 bool aws_budget_has(aws_budget *b, double amount, int64_t now_ms);
-void aws_budget_take(aws_budget *b, double amount);
+void aws_budget_take(aws_budget *b, double amount); /* may leave it in debt */
+/* Both in one: false, and nothing is taken, if it is not there. */
+bool aws_budget_spend(aws_budget *b, double amount, int64_t now_ms);
+
+/* ---- texts that may be absent, kept between runs ---- */
+
+void aws_keep_optional(const char *text, keep *out); /* NULL: absent */
+bool aws_load_optional(char **at, keep *in);
 
 /* ---- a request's members ---- */
 

@@ -1,176 +1,18 @@
 #include "aws/verify.h"
 
 #include <openssl/crypto.h>
-#include <openssl/evp.h>
 #include <openssl/hmac.h>
 #include <stdio.h>
-#include <stdlib.h>
 
 #include "admin/faults.h"
-#include "base/map.h"
-#include "base/mem.h"
+#include "aws/canonical.h"
+#include "aws/text.h"
 
 #define ALGORITHM "AWS4-HMAC-SHA256"
 #define WINDOW_MS (5 * 60 * 1000)
 #define WINDOW_S3_MS (15 * 60 * 1000)
 #define PRESIGNED_MAX_S 604800
-#define SIGNED_HEADERS_MAX 128u
-#define QUERY_MAX 1024u
 #define CANONICAL_MAX ((size_t)4 << 20)
-
-/* ---- who may sign ---- */
-
-typedef struct credential {
-    buf secret, token;
-    int64_t expires_ms;
-} credential;
-
-struct credentials {
-    map *by_key;
-    map *expired; /* before their time, by a fault; NULL: none ever was */
-};
-
-struct credentials *credentials_new(void) {
-    struct credentials *c = mem_zalloc(sizeof *c);
-    if (c && !(c->by_key = map_new())) {
-        mem_free(c);
-        return NULL;
-    }
-    return c;
-}
-
-static void credential_free(credential *one) {
-    if (!one) return;
-    if (one->secret.data) OPENSSL_cleanse(one->secret.data, one->secret.len);
-    buf_free(&one->secret);
-    buf_free(&one->token);
-    mem_free(one);
-}
-
-void credentials_free(struct credentials *c) {
-    if (!c) return;
-    size_t cursor = 0;
-    weir_str key;
-    void *value;
-    while (map_next(c->by_key, &cursor, &key, &value)) credential_free(value);
-    map_free(c->by_key);
-    map_free(c->expired);
-    mem_free(c);
-}
-
-void credentials_expire(struct credentials *c, weir_str access_key) {
-    if (!c->expired) c->expired = map_new();
-    if (c->expired) map_put(c->expired, access_key, c);
-}
-
-void credentials_revive(struct credentials *c) {
-    map_free(c->expired);
-    c->expired = NULL;
-}
-
-static bool expired(const struct credentials *c, weir_str access_key) {
-    return c->expired && map_get(c->expired, access_key);
-}
-
-void credentials_remove(struct credentials *c, weir_str access_key) {
-    credential_free(map_remove(c->by_key, access_key));
-}
-
-bool credentials_add(struct credentials *c, weir_str access_key, weir_str secret, weir_str token,
-                     int64_t expires_ms) {
-    credential *one = mem_zalloc(sizeof *one);
-    if (!one) return false;
-    buf_init(&one->secret, 4096);
-    buf_init(&one->token, 65536);
-    buf_append_str(&one->secret, secret);
-    buf_append_str(&one->token, token);
-    one->expires_ms = expires_ms;
-    credentials_remove(c, access_key);
-    if (c->expired) map_remove(c->expired, access_key);
-    if (buf_ok(&one->secret) && buf_ok(&one->token) && map_put(c->by_key, access_key, one))
-        return true;
-    credential_free(one);
-    return false;
-}
-
-/* ---- bytes and texts ---- */
-
-static void hex(const uint8_t *bytes, size_t n, char *out) {
-    static const char digits[] = "0123456789abcdef";
-    for (size_t i = 0; i < n; i++) {
-        out[2 * i] = digits[bytes[i] >> 4];
-        out[2 * i + 1] = digits[bytes[i] & 15];
-    }
-    out[2 * n] = 0;
-}
-
-static void sha256_hex(weir_str s, char out[65]) {
-    uint8_t digest[32] = {0};
-    EVP_Digest(s.ptr, (size_t)s.len, digest, NULL, EVP_sha256(), NULL);
-    hex(digest, sizeof digest, out);
-}
-
-static void hmac(const uint8_t *key, size_t key_len, weir_str text, uint8_t out[32]) {
-    unsigned len = 32;
-    HMAC(EVP_sha256(), key, (int)key_len, (const uint8_t *)text.ptr, (size_t)text.len, out, &len);
-}
-
-static bool unreserved(unsigned char c) {
-    return (c >= 'A' && c <= 'Z') || (c >= 'a' && c <= 'z') || (c >= '0' && c <= '9') || c == '-' ||
-           c == '_' || c == '.' || c == '~';
-}
-
-static void append_encoded(buf *out, weir_str s, const char *also) {
-    static const char digits[] = "0123456789ABCDEF";
-    for (size_t i = 0; i < s.len; i++) {
-        unsigned char c = (unsigned char)s.ptr[i];
-        if (unreserved(c) || (c && strchr(also, c))) {
-            buf_append_char(out, (char)c);
-        } else {
-            char e[3] = {'%', digits[c >> 4], digits[c & 15]};
-            buf_append(out, e, 3);
-        }
-    }
-}
-
-static int nibble(char c) {
-    if (c >= '0' && c <= '9') return c - '0';
-    if (c >= 'a' && c <= 'f') return c - 'a' + 10;
-    if (c >= 'A' && c <= 'F') return c - 'A' + 10;
-    return -1;
-}
-
-static void append_decoded(buf *out, weir_str s) {
-    for (size_t i = 0; i < s.len; i++) {
-        int a = -1, b = -1;
-        if (s.ptr[i] == '%' && i + 2 < s.len) {
-            a = nibble(s.ptr[i + 1]);
-            b = nibble(s.ptr[i + 2]);
-        }
-        if (a >= 0 && b >= 0) {
-            buf_append_char(out, (char)(a * 16 + b));
-            i += 2;
-        } else {
-            buf_append_char(out, s.ptr[i]);
-        }
-    }
-}
-
-/* The part before `c`, taken off `rest` with the separator; the whole rest if there is none. */
-static weir_str until(weir_str *rest, char c) {
-    const char *at = rest->len ? memchr(rest->ptr, c, (size_t)rest->len) : NULL;
-    size_t n = at ? (size_t)(at - rest->ptr) : (size_t)rest->len;
-    weir_str first = str_make(rest->ptr, n);
-    size_t skip = at ? n + 1 : n;
-    *rest = str_make(rest->ptr + skip, (size_t)rest->len - skip);
-    return first;
-}
-
-static weir_str trim(weir_str s) {
-    while (s.len && (s.ptr[0] == ' ' || s.ptr[0] == '\t')) s.ptr++, s.len--;
-    while (s.len && (s.ptr[s.len - 1] == ' ' || s.ptr[s.len - 1] == '\t')) s.len--;
-    return s;
-}
 
 static bool two_digits(const char *p, int *out) {
     if (p[0] < '0' || p[0] > '9' || p[1] < '0' || p[1] > '9') return false;
@@ -206,21 +48,15 @@ typedef struct claim {
     int64_t expires_s;
 } claim;
 
-static weir_str header(const server_request *r, const char *name) {
-    for (uint32_t i = 0; i < r->header_count; i++)
-        if (str_eq_z(r->headers[i].name, name)) return r->headers[i].value;
-    return (weir_str){NULL, 0};
-}
-
 /* A parameter of the query, decoded into `hold`. */
 static weir_str parameter(weir_str query, const char *name, buf *hold) {
     while (query.len) {
-        weir_str pair = until(&query, '&');
-        weir_str key = until(&pair, '=');
+        weir_str pair = aws_until(&query, '&');
+        weir_str key = aws_until(&pair, '=');
         if (!str_eq_z(key, name)) continue;
         size_t from = hold->len;
         buf_append_char(hold, '\0');
-        append_decoded(hold, pair);
+        aws_percent_append(hold, pair, false);
         if (!buf_ok(hold)) break;
         return str_make(hold->data + from + 1, hold->len - from - 1);
     }
@@ -236,9 +72,9 @@ static void split_scope(claim *c) {
     if (slashes < 4) return;
     c->access_key = str_make(rest.ptr, at);
     rest = str_make(rest.ptr + at + 1, (size_t)rest.len - at - 1);
-    c->day = until(&rest, '/');
-    c->region = until(&rest, '/');
-    c->service = until(&rest, '/');
+    c->day = aws_until(&rest, '/');
+    c->region = aws_until(&rest, '/');
+    c->service = aws_until(&rest, '/');
     c->terminator = rest;
 }
 
@@ -247,8 +83,8 @@ static aws_auth read_header_form(weir_str authorization, const server_request *r
     weir_str rest = str_make(authorization.ptr + sizeof ALGORITHM - 1,
                              (size_t)authorization.len - (sizeof ALGORITHM - 1));
     while (rest.len) {
-        weir_str pair = trim(until(&rest, ','));
-        weir_str name = until(&pair, '=');
+        weir_str pair = aws_trim(aws_until(&rest, ','));
+        weir_str name = aws_until(&pair, '=');
         if (str_eq_z(name, "Credential"))
             c->credential = pair;
         else if (str_eq_z(name, "SignedHeaders"))
@@ -256,8 +92,8 @@ static aws_auth read_header_form(weir_str authorization, const server_request *r
         else if (str_eq_z(name, "Signature"))
             c->signature = pair;
     }
-    c->date = header(r, "x-amz-date");
-    c->token = header(r, "x-amz-security-token");
+    c->date = server_request_header(r, "x-amz-date");
+    c->token = server_request_header(r, "x-amz-security-token");
     return AWS_AUTH_OK;
 }
 
@@ -280,7 +116,7 @@ static aws_auth read_query_form(const server_request *r, claim *c, buf *hold) {
 
 static aws_auth read_claim(const server_request *r, claim *c, buf *hold) {
     *c = (claim){0};
-    weir_str authorization = header(r, "authorization");
+    weir_str authorization = server_request_header(r, "authorization");
     aws_auth a;
     if (authorization.ptr)
         a = read_header_form(authorization, r, c);
@@ -318,7 +154,7 @@ static void fill(aws_identity *out, const server_request *r, const claim *c) {
         memcpy(out->kept.service, c->service.ptr, n);
         out->service = str_make(out->kept.service, n);
     }
-    out->payload_hash = header(r, "x-amz-content-sha256");
+    out->payload_hash = server_request_header(r, "x-amz-content-sha256");
 }
 
 void verify_read(const server_request *r, aws_identity *out) {
@@ -330,183 +166,12 @@ void verify_read(const server_request *r, aws_identity *out) {
     buf_free(&hold);
 }
 
-/* ---- the canonical request ---- */
-
-/* Every service but S3: dot segments and doubled slashes go, then the wire's bytes are encoded once
- * more. S3 takes the path as it is, in one encoding. */
-static void canonical_path(const server_request *r, bool s3, buf *out) {
-    if (s3) {
-        buf plain;
-        buf_init(&plain, (size_t)1 << 20);
-        append_decoded(&plain, r->path);
-        append_encoded(out, buf_str(&plain), "/");
-        buf_free(&plain);
-        return;
-    }
-    buf kept;
-    buf_init(&kept, (size_t)1 << 20);
-    weir_str rest = r->path;
-    bool slash_behind = rest.len && rest.ptr[rest.len - 1] == '/';
-    while (rest.len) {
-        weir_str part = until(&rest, '/');
-        if (part.len == 0 || str_eq_z(part, ".")) {
-            if (str_eq_z(part, ".") && !rest.len) slash_behind = true;
-            continue;
-        }
-        if (str_eq_z(part, "..")) {
-            while (kept.len && kept.data[kept.len - 1] != '/') kept.len--;
-            if (kept.len) kept.len--;
-            if (!rest.len) slash_behind = true;
-            continue;
-        }
-        buf_append_char(&kept, '/');
-        buf_append_str(&kept, part);
-    }
-    if (kept.len == 0 || slash_behind) buf_append_char(&kept, '/');
-    append_encoded(out, buf_str(&kept), "/");
-    buf_free(&kept);
-}
-
-typedef struct pair {
-    size_t at, name_len, len; /* in the buffer of encoded texts */
-} pair;
-
-static const char *sort_base; /* qsort has no argument for it; one thread */
-
-static int by_bytes(const void *a, const void *b) {
-    const pair *x = a, *y = b;
-    int c =
-        str_cmp(str_make(sort_base + x->at, x->name_len), str_make(sort_base + y->at, y->name_len));
-    if (c) return c;
-    return str_cmp(str_make(sort_base + x->at + x->name_len, x->len - x->name_len),
-                   str_make(sort_base + y->at + y->name_len, y->len - y->name_len));
-}
-
-static bool canonical_query(const server_request *r, bool presigned, buf *out) {
-    pair *pairs = mem_array(QUERY_MAX, sizeof *pairs);
-    buf text, plain;
-    buf_init(&text, (size_t)1 << 20);
-    buf_init(&plain, (size_t)1 << 20);
-    size_t count = 0;
-    weir_str rest = r->query;
-    bool ok = pairs != NULL;
-    while (ok && rest.len) {
-        weir_str value = until(&rest, '&');
-        if (!value.len) continue;
-        weir_str name = until(&value, '=');
-        if (presigned && str_eq_z(name, "X-Amz-Signature")) continue;
-        if (count == QUERY_MAX) ok = false;
-        if (!ok) break;
-        pair *p = &pairs[count++];
-        p->at = text.len;
-        buf_reset(&plain);
-        append_decoded(&plain, name);
-        append_encoded(&text, buf_str(&plain), "");
-        p->name_len = text.len - p->at;
-        buf_append_char(&text, '=');
-        buf_reset(&plain);
-        append_decoded(&plain, value);
-        append_encoded(&text, buf_str(&plain), "");
-        p->len = text.len - p->at;
-    }
-    ok = ok && buf_ok(&text) && buf_ok(&plain);
-    if (ok && count) {
-        sort_base = text.data;
-        qsort(pairs, count, sizeof *pairs, by_bytes);
-    }
-    for (size_t i = 0; ok && i < count; i++) {
-        if (i) buf_append_char(out, '&');
-        buf_append(out, text.data + pairs[i].at, pairs[i].len);
-    }
-    buf_free(&text);
-    buf_free(&plain);
-    mem_free(pairs);
-    return ok;
-}
-
-static void append_value(buf *out, weir_str v) {
-    v = trim(v);
-    bool space = false;
-    for (size_t i = 0; i < v.len; i++) {
-        bool is = v.ptr[i] == ' ' || v.ptr[i] == '\t' || v.ptr[i] == '\r' || v.ptr[i] == '\n';
-        if (is && space) continue;
-        buf_append_char(out, is ? ' ' : v.ptr[i]);
-        space = is;
-    }
-}
-
-/* False if a signed header is not there, host is not among them, or one of x-amz-* is not. */
-static bool canonical_headers(const server_request *r, const claim *c, buf *out, const char **why) {
-    weir_str rest = c->signed_headers;
-    bool host = false;
-    while (rest.len) {
-        weir_str name = until(&rest, ';');
-        buf_append_str(out, name);
-        buf_append_char(out, ':');
-        size_t found = 0;
-        if (str_eq_z(name, "host")) {
-            append_value(out, r->host);
-            host = true;
-            found = 1;
-        } else {
-            for (uint32_t i = 0; i < r->header_count; i++) {
-                if (!str_eq(r->headers[i].name, name)) continue;
-                if (found++) buf_append_char(out, ',');
-                append_value(out, r->headers[i].value);
-            }
-        }
-        if (!found) {
-            *why = "a header of SignedHeaders is not in the request";
-            return false;
-        }
-        buf_append_char(out, '\n');
-    }
-    if (!host) {
-        *why = "'Host' or ':authority' must be a 'SignedHeader' in the AWS Authorization";
-        return false;
-    }
-    for (uint32_t i = 0; i < r->header_count; i++) {
-        weir_str name = r->headers[i].name;
-        if (!str_starts(name, STR("x-amz-"))) continue;
-        bool listed = false;
-        rest = c->signed_headers;
-        while (rest.len && !listed) listed = str_eq(until(&rest, ';'), name);
-        if (!listed) {
-            *why = "there were headers present in the request which were not signed";
-            return false;
-        }
-    }
-    return true;
-}
-
-static bool canonical_request(const server_request *r, const claim *c, buf *out, const char **why) {
-    bool s3 = str_eq_z(c->service, "s3");
-    buf_append_str(out, r->method);
-    buf_append_char(out, '\n');
-    canonical_path(r, s3, out);
-    buf_append_char(out, '\n');
-    if (!canonical_query(r, c->query, out)) {
-        *why = "the query string is too long";
-        return false;
-    }
-    buf_append_char(out, '\n');
-    if (!canonical_headers(r, c, out, why)) return false;
-    buf_append_char(out, '\n');
-    buf_append_str(out, c->signed_headers);
-    buf_append_char(out, '\n');
-    weir_str stated = header(r, "x-amz-content-sha256");
-    if (s3 && (stated.ptr || c->query)) {
-        /* S3 signs what is stated, and compares that with the body in the service itself. */
-        buf_append_str(out, stated.ptr ? stated : STR("UNSIGNED-PAYLOAD"));
-    } else {
-        char hash[65];
-        sha256_hex(r->body, hash);
-        buf_append_z(out, hash);
-    }
-    return buf_ok(out);
-}
-
 /* ---- the check ---- */
+
+static void hmac(const uint8_t *key, size_t key_len, weir_str text, uint8_t out[32]) {
+    unsigned len = 32;
+    HMAC(EVP_sha256(), key, (int)key_len, (const uint8_t *)text.ptr, (size_t)text.len, out, &len);
+}
 
 static void derive(const credential *who, const claim *c, uint8_t key[32]) {
     buf first;
@@ -567,31 +232,34 @@ static aws_auth bad_scope(const claim *c, const char *scope_service, aws_identit
 static aws_auth check(struct credentials *all, const server_request *r, const claim *c,
                       const char *scope_service, int64_t now_ms, int64_t services_ms,
                       aws_identity *out, buf *canonical) {
-    const credential *who = map_get(all->by_key, c->access_key);
+    const credential *who = credentials_find(all, c->access_key);
     if (!who) return AWS_AUTH_UNKNOWN;
     aws_auth a = bad_scope(c, scope_service, out);
     if (a == AWS_AUTH_OK) a = in_time(c, now_ms, out);
     if (a != AWS_AUTH_OK) return a;
     if (!str_eq(c->token, buf_str(&who->token))) return AWS_AUTH_BAD_TOKEN;
-    if (services_ms >= who->expires_ms || expired(all, c->access_key)) return AWS_AUTH_EXPIRED;
+    if (services_ms >= who->expires_ms || credentials_expired(all, c->access_key))
+        return AWS_AUTH_EXPIRED;
 
     const char *why = "the header list is malformed";
-    if (!canonical_request(r, c, canonical, &why)) {
+    bool s3 = str_eq_z(c->service, "s3");
+    if (!canonical_request(r, s3, c->query, c->signed_headers, canonical, &why)) {
         snprintf(out->detail, sizeof out->detail, "%s", why);
         return AWS_AUTH_MISMATCH;
     }
-    char hash[65], expected[65];
-    sha256_hex(buf_str(canonical), hash);
+    char hash[AWS_SHA256_HEX], expected[AWS_SHA256_HEX];
+    aws_sha256_hex(buf_str(canonical), hash);
     buf to_sign;
     buf_init(&to_sign, 4096);
-    buf_printf(&to_sign, ALGORITHM "\n%.*s\n%.*s/%.*s/%.*s/aws4_request\n%s", STR_FMT(c->date),
-               STR_FMT(c->day), STR_FMT(c->region), STR_FMT(c->service), hash);
+    buf_printf(&to_sign, ALGORITHM "\n%.*s\n%.*s/%.*s/%.*s/aws4_request\n", STR_FMT(c->date),
+               STR_FMT(c->day), STR_FMT(c->region), STR_FMT(c->service));
+    buf_append(&to_sign, hash, sizeof hash);
     uint8_t digest[32];
     derive(who, c, out->key);
     hmac(out->key, 32, buf_str(&to_sign), digest);
-    hex(digest, sizeof digest, expected);
-    bool ok = buf_ok(&to_sign) && c->signature.len == 64 &&
-              CRYPTO_memcmp(expected, c->signature.ptr, 64) == 0;
+    aws_hex(digest, sizeof digest, expected);
+    bool ok = buf_ok(&to_sign) && c->signature.len == sizeof expected &&
+              CRYPTO_memcmp(expected, c->signature.ptr, sizeof expected) == 0;
     buf_free(&to_sign);
     if (ok) return AWS_AUTH_OK;
     snprintf(out->detail, sizeof out->detail,
@@ -624,7 +292,8 @@ aws_auth aws_authenticate(local *home, const exchange *x, const char *scope_serv
     const server_request *r = exchange_request(x);
     if (!local_settings(home)->verify) {
         verify_read(r, out);
-        return expired(local_credentials(home), out->access_key) ? AWS_AUTH_EXPIRED : AWS_AUTH_OK;
+        return credentials_expired(local_credentials(home), out->access_key) ? AWS_AUTH_EXPIRED
+                                                                             : AWS_AUTH_OK;
     }
     buf canonical;
     buf_init(&canonical, CANONICAL_MAX);

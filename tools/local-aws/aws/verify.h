@@ -8,23 +8,11 @@
 #define WEIR_LOCAL_VERIFY_H
 
 #include "aws/aws.h"
+#include "aws/credentials.h"
 
-/* Who may sign: access key, secret, maybe a session token and an end. */
-struct credentials;
-struct credentials *credentials_new(void);
-void credentials_free(struct credentials *c);
-/* An access key that is there is replaced. An empty token: none is needed, none may come. */
-bool credentials_add(struct credentials *c, weir_str access_key, weir_str secret, weir_str token,
-                     int64_t expires_ms);
-void credentials_remove(struct credentials *c, weir_str access_key);
-/* Calls the key expired whatever its end, until it is added anew or credentials_revive; also keys
- * that are not known here, since a server that checks no signatures knows none. */
-void credentials_expire(struct credentials *c, weir_str access_key);
-void credentials_revive(struct credentials *c);
-
-/* The check itself, apart from any server. `now_ms` is the time that dates are
- * held against (server_told_ms), `services_ms` the one that credentials end by (server_now_ms).
- * `scope_service` NULL: any service. With `canonical` not NULL it gets the canonical request. */
+/* The check itself, apart from any server. `now_ms` is the time that dates are held against
+ * (server_told_ms), `services_ms` the one that credentials end by (server_now_ms). `scope_service`
+ * NULL: any service. With `canonical` not NULL it gets the canonical request. */
 aws_auth verify_request(struct credentials *c, const server_request *r, const char *scope_service,
                         int64_t now_ms, int64_t services_ms, aws_identity *out, buf *canonical);
 /* Only who the request says it is from: for a server that does not check. */

@@ -55,10 +55,7 @@ bool firehose_rate(aws_call *call) {
     if (!f->limits) return true;
     aws_budget *b = &f->rates[call->operation - operations];
     if (b->rate <= 0) aws_budget_init(b, CONTROL_RATE, firehose_now(f));
-    if (aws_budget_has(b, 1, firehose_now(f))) {
-        aws_budget_take(b, 1);
-        return true;
-    }
+    if (aws_budget_spend(b, 1, firehose_now(f))) return true;
     aws_fail(call, &throttled, "Rate exceeded");
     return false;
 }

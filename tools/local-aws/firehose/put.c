@@ -36,10 +36,7 @@ static bool read_data(aws_call *call, const weir_value *record, int index, weir_
 /* The request itself counts against a rate: refused as a whole. */
 static bool may_ask(aws_call *call, delivery *d) {
     if (!d->of->limits) return true;
-    if (aws_budget_has(&d->requests, 1, firehose_now(d->of))) {
-        aws_budget_take(&d->requests, 1);
-        return true;
-    }
+    if (aws_budget_spend(&d->requests, 1, firehose_now(d->of))) return true;
     aws_fail(call, &FIREHOSE_UNAVAILABLE, "%s", SLOW_DOWN);
     return false;
 }

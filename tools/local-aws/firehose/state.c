@@ -6,13 +6,8 @@
 
 #include "base/mem.h"
 
-static void save_optional(const char *text, keep *out) {
-    keep_put_u64(out, text != NULL);
-    keep_put_str(out, str_of(text));
-}
-
 static void save_destination(const destination *d, keep *out) {
-    for (int i = 0; i < DESTINATION_TEXTS; i++) save_optional(d->text[i], out);
+    for (int i = 0; i < DESTINATION_TEXTS; i++) aws_keep_optional(d->text[i], out);
     keep_put_i64(out, d->size_mib);
     keep_put_i64(out, d->interval_s);
     keep_put_u64(out, d->gzip);
@@ -35,7 +30,7 @@ static void save_stream(const delivery *d, keep *out) {
     keep_put_i64(out, d->version);
     keep_put_u64(out, d->encrypted);
     keep_put_u64(out, d->encryption_ever);
-    save_optional(d->key_arn, out);
+    aws_keep_optional(d->key_arn, out);
     keep_put_i64(out, d->encryption_day_ms);
     keep_put_i64(out, d->encryption_calls);
     keep_put_u64(out, d->objects);
@@ -67,19 +62,9 @@ bool firehose_save(void *own, keep *out) {
 
 /* ---- reading ---- */
 
-static bool load_optional(char **at, keep *in) {
-    bool there = keep_u64(in) != 0;
-    char *text = keep_str(in, NULL);
-    if (there)
-        *at = text;
-    else
-        mem_free(text);
-    return keep_ok(in);
-}
-
 static bool load_destination(destination *d, keep *in) {
     bool ok = true;
-    for (int i = 0; ok && i < DESTINATION_TEXTS; i++) ok = load_optional(&d->text[i], in);
+    for (int i = 0; ok && i < DESTINATION_TEXTS; i++) ok = aws_load_optional(&d->text[i], in);
     d->size_mib = keep_i64(in);
     d->interval_s = keep_i64(in);
     d->gzip = keep_u64(in) != 0;
@@ -136,7 +121,7 @@ static bool load_stream(firehose *f, keep *in) {
     d->version = keep_i64(in);
     d->encrypted = keep_u64(in) != 0;
     d->encryption_ever = keep_u64(in) != 0;
-    bool ok = load_optional(&d->key_arn, in);
+    bool ok = aws_load_optional(&d->key_arn, in);
     d->encryption_day_ms = keep_i64(in);
     d->encryption_calls = keep_i64(in);
     d->objects = keep_u64(in);

@@ -22,15 +22,9 @@ static void save_version(const version *v, keep *out) {
     }
 }
 
-/* A text that may be absent. */
-static void save_optional(const char *text, keep *out) {
-    keep_put_u64(out, text != NULL);
-    keep_put_str(out, str_of(text));
-}
-
 static void save_schema(const schema *s, keep *out) {
     keep_put_str(out, str_of(s->name));
-    save_optional(s->description, out);
+    aws_keep_optional(s->description, out);
     keep_put_u64(out, s->format);
     keep_put_u64(out, (uint64_t)s->compatibility);
     keep_put_i64(out, s->checkpoint);
@@ -51,7 +45,7 @@ static void save_registry(const registry *r, keep *out) {
     void *value;
     uint64_t count = 0;
     keep_put_str(out, str_of(r->name));
-    save_optional(r->description, out);
+    aws_keep_optional(r->description, out);
     keep_put_i64(out, r->created_ms);
     keep_put_i64(out, r->updated_ms);
     aws_tags_save(&r->tags, out);
@@ -77,16 +71,6 @@ bool glue_save(void *own, keep *out) {
 }
 
 /* ---- reading ---- */
-
-static bool load_optional(char **at, keep *in) {
-    bool there = keep_u64(in) != 0;
-    char *text = keep_str(in, NULL);
-    if (there)
-        *at = text;
-    else
-        mem_free(text);
-    return keep_ok(in);
-}
 
 static bool load_metadata(version *v, keep *in) {
     uint64_t n = keep_count(in, 24);
@@ -142,7 +126,7 @@ static bool load_schema(registry *r, keep *in) {
     char *name = keep_str(in, NULL);
     schema *s = name && !map_get(r->schemas, str_of(name)) ? schema_new(r, str_of(name)) : NULL;
     mem_free(name);
-    if (!s || !load_optional(&s->description, in)) return false;
+    if (!s || !aws_load_optional(&s->description, in)) return false;
     uint64_t format = keep_u64(in), compatibility = keep_u64(in);
     if (format >= GLUE_FORMATS || compatibility >= GLUE_COMPATIBILITIES) return false;
     s->format = (glue_format)format;
@@ -162,7 +146,7 @@ static bool load_registry(glue *g, keep *in) {
     registry *r =
         name && !map_get(g->registries, str_of(name)) ? registry_new(g, str_of(name)) : NULL;
     mem_free(name);
-    if (!r || !load_optional(&r->description, in)) return false;
+    if (!r || !aws_load_optional(&r->description, in)) return false;
     r->created_ms = keep_i64(in);
     r->updated_ms = keep_i64(in);
     bool ok = aws_tags_load(&r->tags, in);

@@ -58,7 +58,7 @@ void stream_add_consumer(stream *s, consumer *c) {
 
 void consumer_free(consumer *c) {
     subscriptions_free(c);
-    tags_free(&c->tags);
+    aws_tags_free(&c->tags);
     mem_free(c->name);
     mem_free(c->arn);
     mem_free(c);
@@ -97,7 +97,7 @@ void kinesis_register_consumer(aws_call *call) {
         aws_fail(call, &KINESIS_INTERNAL, "out of memory");
         return;
     }
-    if (!tags_add_map(call, &c->tags, aws_in(call, "Tags"))) {
+    if (!kinesis_add_tag_map(call, &c->tags, aws_in(call, "Tags"))) {
         consumer_free(c);
         return;
     }

@@ -82,7 +82,7 @@ void kinesis_create_stream(aws_call *call) {
     }
     s->on_demand = on_demand;
     s->record_kib = kib;
-    if (!tags_add_map(call, &s->tags, aws_in(call, "Tags"))) {
+    if (!kinesis_add_tag_map(call, &s->tags, aws_in(call, "Tags"))) {
         map_remove(k->streams, name);
         stream_free(s);
         return;

@@ -114,7 +114,7 @@ void kinesis_get_shard_iterator(aws_call *call) {
         return;
     }
     int64_t now = kinesis_now(s->of);
-    if (s->of->limits && !bucket_take(&d->iterator_calls, 1, now)) {
+    if (s->of->limits && !aws_budget_spend(&d->iterator_calls, 1, now)) {
         too_often(call, s, d);
         return;
     }
@@ -172,18 +172,18 @@ static bool may_read(const stream *s, shard *d) {
     if (!s->of->limits) return true;
     if (now < d->locked_until_ms) return false;
     /* A budget in debt must be back above zero; how much this call will take is not known yet. */
-    if (!bucket_take(&d->read_bytes, 1, now)) return false;
-    return bucket_take(&d->read_calls, 1, now);
+    if (!aws_budget_spend(&d->read_bytes, 1, now)) return false;
+    return aws_budget_spend(&d->read_calls, 1, now);
 }
 
 /* 2 MiB a second. More than that in one answer closes the shard for as long as it would have taken:
  * five seconds behind the largest one. */
 static void pay(const stream *s, shard *d, uint64_t bytes) {
     if (!s->of->limits) return;
-    d->read_bytes.level -= (double)bytes;
+    aws_budget_take(&d->read_bytes, (double)bytes);
     if (bytes <= 2097152) return;
     d->locked_until_ms = kinesis_now(s->of) + (int64_t)((bytes * 1000 + 2097151) / 2097152);
-    d->read_bytes.level = d->read_bytes.burst;
+    d->read_bytes.level = d->read_bytes.rate;
 }
 
 void kinesis_get_records(aws_call *call) {

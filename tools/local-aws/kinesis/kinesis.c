@@ -91,9 +91,8 @@ bool kinesis_rate(aws_call *call) {
     if (!k->limits) return true;
     for (size_t i = 0; i < RATES; i++) {
         if (strcmp(rates[i].operation, call->operation->name) != 0) continue;
-        if (k->rates[i].rate <= 0)
-            bucket_init(&k->rates[i], rates[i].a_second, rates[i].a_second, kinesis_now(k));
-        if (bucket_take(&k->rates[i], 1, kinesis_now(k))) return true;
+        if (k->rates[i].rate <= 0) aws_budget_init(&k->rates[i], rates[i].a_second, kinesis_now(k));
+        if (aws_budget_spend(&k->rates[i], 1, kinesis_now(k))) return true;
         aws_fail(call, &KINESIS_LIMIT, "Rate exceeded for account %s.",
                  local_settings(k->home)->account);
         return false;

@@ -99,12 +99,10 @@ static bool fits(const stream *s, shard *d, const entry *e) {
     int64_t now = kinesis_now(s->of);
     double size = (double)(e->size + e->key.len);
     /* A record beyond 1 MiB is paid for by the seconds that follow. */
-    double need = size > d->write_bytes.burst ? d->write_bytes.burst : size;
-    if (!bucket_take(&d->write_bytes, need, now)) return false;
-    d->write_bytes.level -= size - need;
-    if (bucket_take(&d->write_records, 1, now)) return true;
-    d->write_bytes.level += size;
-    return false;
+    if (!aws_budget_has(&d->write_bytes, size, now) || !aws_budget_spend(&d->write_records, 1, now))
+        return false;
+    aws_budget_take(&d->write_bytes, size);
+    return true;
 }
 
 static bool within_limits(stream *s, shard *d, const entry *e) {

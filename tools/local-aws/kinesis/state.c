@@ -29,14 +29,6 @@ static void put_hash_key(keep *out, hash_key h) {
     keep_put_u64(out, (uint64_t)h);
 }
 
-static void put_tags(keep *out, const tags *t) {
-    keep_put_u64(out, t->count);
-    for (const tag *one = t->first; one; one = one->next) {
-        keep_put_str(out, str_of(one->key));
-        keep_put_str(out, str_of(one->value));
-    }
-}
-
 static void put_shard(keep *out, const shard *d) {
     put_hash_key(out, d->first);
     put_hash_key(out, d->last);
@@ -70,7 +62,7 @@ static void put_stream(keep *out, const stream *s) {
     keep_put_i64(out, s->record_kib);
     keep_put_u64(out, s->kms_key != NULL);
     keep_put_str(out, str_of(s->kms_key ? s->kms_key : ""));
-    put_tags(out, &s->tags);
+    aws_tags_save(&s->tags, out);
     keep_put_u64(out, s->shard_count);
     for (uint32_t i = 0; i < s->shard_count; i++) put_shard(out, s->shards[i]);
     uint64_t consumers = 0;
@@ -79,7 +71,7 @@ static void put_stream(keep *out, const stream *s) {
     for (const consumer *c = s->consumers; c; c = c->next) {
         keep_put_str(out, str_of(c->name));
         keep_put_i64(out, c->created_ms);
-        put_tags(out, &c->tags);
+        aws_tags_save(&c->tags, out);
     }
 }
 
@@ -119,17 +111,8 @@ static bool get_bool(keep *in, bool *out) {
     return value <= 1;
 }
 
-static bool get_tags(keep *in, tags *t) {
-    uint64_t count = keep_count(in, 16);
-    if (count > KINESIS_TAGS_MAX) return false;
-    for (uint64_t i = 0; i < count; i++) {
-        char *key = keep_str(in, NULL), *value = keep_str(in, NULL);
-        bool ok = key && value && tags_put(t, str_of(key), str_of(value));
-        mem_free(key);
-        mem_free(value);
-        if (!ok) return false;
-    }
-    return true;
+static bool get_tags(keep *in, aws_tags *t) {
+    return aws_tags_load(t, in) && t->count <= KINESIS_TAGS_MAX;
 }
 
 static bool get_record(keep *in, stream *s, shard *d, buf *scratch) {

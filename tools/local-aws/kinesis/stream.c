@@ -6,29 +6,6 @@
 
 #include "base/mem.h"
 
-static char *copy_text(const char *text, size_t len) {
-    char *copy = mem_alloc(len + 1);
-    if (!copy) return NULL;
-    if (len) memcpy(copy, text, len);
-    copy[len] = 0;
-    return copy;
-}
-
-void bucket_init(bucket *b, double rate, double burst, int64_t now_ms) {
-    *b = (bucket){burst, rate, burst, now_ms};
-}
-
-bool bucket_take(bucket *b, double amount, int64_t now_ms) {
-    if (now_ms > b->at_ms) {
-        b->level += b->rate * (double)(now_ms - b->at_ms) / 1000.0;
-        if (b->level > b->burst) b->level = b->burst;
-        b->at_ms = now_ms;
-    }
-    if (b->level < amount) return false;
-    b->level -= amount;
-    return true;
-}
-
 /* ---- shards ---- */
 
 static void block_drop(void *opaque) {
@@ -73,11 +50,11 @@ static shard *shard_add(stream *s, hash_key first, hash_key last, int32_t parent
     d->adjacent = adjacent;
     d->created_ms = now;
     d->next = 1;
-    bucket_init(&d->write_bytes, 1048576, 1048576, now);
-    bucket_init(&d->write_records, 1000, 1000, now);
-    bucket_init(&d->read_calls, 5, 5, now);
-    bucket_init(&d->read_bytes, 2097152, 2097152, now);
-    bucket_init(&d->iterator_calls, 5, 5, now);
+    aws_budget_init(&d->write_bytes, 1048576, now);
+    aws_budget_init(&d->write_records, 1000, now);
+    aws_budget_init(&d->read_calls, 5, now);
+    aws_budget_init(&d->read_bytes, 2097152, now);
+    aws_budget_init(&d->iterator_calls, 5, now);
     s->shards[s->shard_count++] = d;
     return d;
 }
@@ -296,8 +273,8 @@ stream *stream_new(kinesis *k, weir_str name, uint32_t shards, stream_status sta
     int n = snprintf(arn, sizeof arn, "arn:%s:kinesis:%s:%s:stream/%.*s", partition_of(o->region),
                      o->region, o->account, STR_FMT(name));
     s->of = k;
-    s->name = copy_text(name.ptr, (size_t)name.len);
-    s->arn = copy_text(arn, n > 0 ? (size_t)n : 0);
+    s->name = aws_text(name);
+    s->arn = aws_text(str_make(arn, n > 0 ? (size_t)n : 0));
     s->created_ms = kinesis_now(k);
     s->retention_h = 24;
     s->record_kib = 1024;
@@ -326,7 +303,7 @@ void stream_free(stream *s) {
     }
     for (uint32_t i = 0; i < s->shard_count; i++) shard_free(s, s->shards[i]);
     server_timer_free(s->timer);
-    tags_free(&s->tags);
+    aws_tags_free(&s->tags);
     mem_free(s->shards);
     mem_free(s->open);
     mem_free(s->kms_key);
@@ -478,7 +455,7 @@ bool shard_put_at(stream *s, shard *d, weir_str key, weir_str base64, weir_str b
     r->key_at = (uint32_t)(p - object) + 1;
     uint64_t key_text = weir_json_write_str(key, p);
     r->key_len = (uint32_t)key_text - 2;
-    if (r->key_len != key.len && !(r->odd_key = copy_text(key.ptr, (size_t)key.len))) return false;
+    if (r->key_len != key.len && !(r->odd_key = aws_text(key))) return false;
     p += key_text;
     p = put_text(p, ",\"SequenceNumber\":\"");
     char text[SEQUENCE_TEXT];

@@ -14,6 +14,7 @@
 #define WEIR_LOCAL_KINESIS_STREAM_H
 
 #include "aws/aws.h"
+#include "aws/parts.h"
 #include "base/map.h"
 #include "kinesis/numbers.h"
 
@@ -28,14 +29,6 @@
 #define KINESIS_RESIZES_MAX 10u /* of a stream in KINESIS_DAY_MS */
 #define KINESIS_DAY_MS 86400000
 #define KINESIS_RATES 32
-
-/* A budget that fills at `rate` a second up to `burst`. */
-typedef struct bucket {
-    double level, rate, burst;
-    int64_t at_ms;
-} bucket;
-void bucket_init(bucket *b, double rate, double burst, int64_t now_ms);
-bool bucket_take(bucket *b, double amount, int64_t now_ms); /* all or nothing */
 
 typedef struct block {
     uint32_t refs;
@@ -64,18 +57,9 @@ typedef struct shard {
     size_t head, count, room;
     uint64_t next; /* number of the next record; the first is 1 */
     block *filling;
-    bucket write_bytes, write_records, read_calls, read_bytes, iterator_calls;
+    aws_budget write_bytes, write_records, read_calls, read_bytes, iterator_calls;
     int64_t locked_until_ms; /* reads, behind an answer of up to 10 MiB */
 } shard;
-
-typedef struct tag {
-    struct tag *next;
-    char *key, *value;
-} tag;
-typedef struct tags {
-    tag *first;
-    uint32_t count;
-} tags;
 
 struct subscription;
 
@@ -85,7 +69,7 @@ typedef struct consumer {
     char *arn;
     int64_t created_ms;
     bool deleting;
-    tags tags;
+    aws_tags tags;
     struct subscription *subscriptions;
 } consumer;
 
@@ -100,7 +84,7 @@ typedef struct stream {
     int64_t retention_h;
     int64_t record_kib; /* MaxRecordSizeInKiB */
     char *kms_key;      /* NULL: not encrypted */
-    tags tags;
+    aws_tags tags;
     shard **shards;
     uint32_t shard_count, shard_room;
     shard **open; /* by hash key */
@@ -117,8 +101,8 @@ typedef struct stream {
 typedef struct kinesis {
     local *home;
     map *streams;
-    bucket rates[KINESIS_RATES]; /* by place in kinesis.c's table */
-    bool limits;                 /* throughput and rates are enforced */
+    aws_budget rates[KINESIS_RATES]; /* by place in kinesis.c's table */
+    bool limits;                     /* throughput and rates are enforced */
     uint64_t memory, memory_max;
     int64_t event_every_ms, subscription_ms; /* empty events, and the end */
     uint64_t token_key[2];                   /* what iterators and tokens are signed with */
@@ -222,11 +206,8 @@ bool token_read(const kinesis *k, weir_str text, token *out, char name[129]);
 
 /* ---- the rest ---- */
 
-void tags_free(tags *t);
-bool tags_put(tags *t, weir_str key, weir_str value); /* false without memory */
-void tags_remove(tags *t, weir_str key);
 /* {"key": "value"} of a request: checked and added. False: the call has failed. */
-bool tags_add_map(aws_call *call, tags *t, const weir_value *in);
+bool kinesis_add_tag_map(aws_call *call, aws_tags *t, const weir_value *in);
 
 consumer *stream_consumer(stream *s, weir_str name);
 /* NULL without memory. Not the stream's yet: that is stream_add_consumer. */

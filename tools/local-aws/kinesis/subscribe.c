@@ -28,7 +28,7 @@ typedef struct subscription {
     uint64_t position;
     uint64_t frames;
     aws_encoding encoding;
-    bucket bytes;
+    aws_budget bytes;
     server_timer *timer;
 } subscription;
 
@@ -142,11 +142,11 @@ static void push(void *opaque) {
         return;
     }
     while (!mute && u->x && u->position < d->next && !wait) {
-        wait =
-            exchange_pending(u->x) > PENDING_MAX || (k->limits && !bucket_take(&u->bytes, 1, now));
+        wait = exchange_pending(u->x) > PENDING_MAX ||
+               (k->limits && !aws_budget_spend(&u->bytes, 1, now));
         if (wait) break;
         extent e = shard_extent(d, u->position, KINESIS_READ_RECORDS_MAX, EVENT_BYTES);
-        if (k->limits) u->bytes.level -= (double)e.data_bytes;
+        if (k->limits) aws_budget_take(&u->bytes, (double)e.data_bytes);
         u->position = e.to;
         send_event(u, d, &e, false);
         mute = u->x && silent(u);
@@ -242,7 +242,7 @@ static void begin(aws_call *call, subscription *u, uint64_t position) {
     u->frames = 0;
     u->started_ms = now;
     u->said_ms = now;
-    bucket_init(&u->bytes, RATE, RATE, now);
+    aws_budget_init(&u->bytes, RATE, now);
     exchange_header_f(x, "x-amzn-requestid", "%s", call->request_id);
     exchange_header(x, "content-type", STR("application/vnd.amazon.eventstream"));
     aws_release(call);

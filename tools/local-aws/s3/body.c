@@ -3,6 +3,7 @@
  */
 #include <inttypes.h>
 
+#include "aws/text.h"
 #include "base/mem.h"
 #include "s3/call.h"
 #include "s3/chunked.h"
@@ -20,13 +21,6 @@ static bool is_chunked(weir_str mode) {
     for (size_t i = 0; i < sizeof modes / sizeof modes[0]; i++)
         if (str_eq_z(mode, modes[i])) return true;
     return false;
-}
-
-static weir_str trim(weir_str s) {
-    while (s.len && (s.ptr[0] == ' ' || s.ptr[0] == '\t'))
-        s = str_make(s.ptr + 1, (size_t)s.len - 1);
-    while (s.len && (s.ptr[s.len - 1] == ' ' || s.ptr[s.len - 1] == '\t')) s.len--;
-    return s;
 }
 
 /* ---- aws-chunked ---- */
@@ -59,10 +53,7 @@ static bool trailer_as_declared(s3_call *call, const chunked *c) {
     weir_str rest = s3_header(call, "x-amz-trailer");
     uint32_t declared = 0;
     while (rest.len) {
-        const char *comma = memchr(rest.ptr, ',', (size_t)rest.len);
-        size_t n = comma ? (size_t)(comma - rest.ptr) : (size_t)rest.len;
-        weir_str name = trim(str_make(rest.ptr, n));
-        rest = str_make(rest.ptr + n + (comma != NULL), (size_t)rest.len - n - (comma != NULL));
+        weir_str name = aws_trim(aws_until(&rest, ','));
         bool found = false;
         for (uint32_t i = 0; i < c->trailer_count; i++) {
             weir_str there = c->trailers[i].name;
@@ -176,7 +167,7 @@ static sum_algorithm algorithm_of(weir_str name) {
 }
 
 static bool read_sum(s3_call *call, sum_algorithm a, weir_str value, checksum *out) {
-    if (sum_read(a, trim(value), out)) return true;
+    if (sum_read(a, aws_trim(value), out)) return true;
     s3_fail_text(call, &S3_INVALID_REQUEST, "Value for %s header is invalid.", sum_header(a));
     return false;
 }

@@ -4,8 +4,8 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "aws/text.h"
 #include "base/crc32c.h"
-#include "base/str.h"
 #include "crc32.h"
 #include "s3/crc64nvme.h"
 #include "weir/json.h"
@@ -118,11 +118,7 @@ void sum_sha256(const s3_content *c, uint8_t out[32]) {
 /* ---- as text ---- */
 
 void sum_hex(const uint8_t *bytes, size_t n, char *out) {
-    static const char digits[] = "0123456789abcdef";
-    for (size_t i = 0; i < n; i++) {
-        out[2 * i] = digits[bytes[i] >> 4];
-        out[2 * i + 1] = digits[bytes[i] & 15];
-    }
+    aws_hex(bytes, n, out);
     out[2 * n] = 0;
 }
 

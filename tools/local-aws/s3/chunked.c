@@ -5,29 +5,13 @@
 #include <openssl/hmac.h>
 #include <string.h>
 
-#include "base/buf.h"
-#include "base/str.h"
+#include "aws/text.h"
 
-#define SIGNATURE_HEX 64u
+#define SIGNATURE_HEX AWS_SHA256_HEX
 /* sha256 of nothing. */
 #define EMPTY_HASH "e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855"
 #define TO_SIGN_MAX ((size_t)64 << 10)
 #define LINE_BYTES_MAX 4096u
-
-static const char hex_digits[] = "0123456789abcdef";
-
-static void to_hex(const uint8_t bytes[32], char out[SIGNATURE_HEX]) {
-    for (size_t i = 0; i < 32; i++) {
-        out[2 * i] = hex_digits[bytes[i] >> 4];
-        out[2 * i + 1] = hex_digits[bytes[i] & 15];
-    }
-}
-
-static void sha256(const char *bytes, size_t len, char out[SIGNATURE_HEX]) {
-    uint8_t digest[32] = {0};
-    EVP_Digest(bytes, len, digest, NULL, EVP_sha256(), NULL);
-    to_hex(digest, out);
-}
 
 /* The line from `at` on, without its end; *at moves behind it. False: there is no whole line. */
 static bool next_line(const char *body, size_t len, size_t *at, weir_str *line) {
@@ -41,19 +25,12 @@ static bool next_line(const char *body, size_t len, size_t *at, weir_str *line) 
     return true;
 }
 
-static int digit(char c) {
-    if (c >= '0' && c <= '9') return c - '0';
-    if (c >= 'a' && c <= 'f') return c - 'a' + 10;
-    if (c >= 'A' && c <= 'F') return c - 'A' + 10;
-    return -1;
-}
-
 /* "10000;chunk-signature=..." or "10000". */
 static bool read_head(weir_str line, bool is_signed, size_t *size, weir_str *signature) {
     static const char mark[] = ";chunk-signature=";
     uint64_t i = 0;
     *size = 0;
-    for (int d; i < line.len && (d = digit(line.ptr[i])) >= 0; i++) {
+    for (int d; i < line.len && (d = aws_hex_digit(line.ptr[i])) >= 0; i++) {
         if (i == 15) return false;
         *size = *size << 4 | (size_t)d;
     }
@@ -89,7 +66,7 @@ static bool follows(const chunked *c, const char *algorithm, const char *empty_h
     bool ok = buf_ok(&text) &&
               HMAC(EVP_sha256(), c->key, 32, (const uint8_t *)text.data, text.len, mac, &n) != NULL;
     buf_free(&text);
-    to_hex(mac, previous);
+    aws_hex(mac, sizeof mac, previous);
     return ok && signature.len == SIGNATURE_HEX &&
            CRYPTO_memcmp(previous, signature.ptr, SIGNATURE_HEX) == 0;
 }
@@ -129,7 +106,7 @@ static chunked_result read_trailer(chunked *c, const char *body, size_t len, siz
     }
     if (result == CHUNKED_OK && c->is_signed) {
         char hash[SIGNATURE_HEX];
-        sha256(canonical.data, canonical.len, hash);
+        aws_sha256_hex(buf_str(&canonical), hash);
         if (!signature.ptr || !buf_ok(&canonical))
             result = CHUNKED_TRAILER;
         else if (!follows(c, "AWS4-HMAC-SHA256-TRAILER", "", hash, signature, previous))
@@ -158,7 +135,7 @@ chunked_result chunked_decode(chunked *c, char *body, size_t len) {
         if (size > len - at) return CHUNKED_CUT;
         if (size && small && c->is_signed) return CHUNKED_SMALL;
         if (c->verify && c->is_signed) {
-            sha256(body + at, size, hash);
+            aws_sha256_hex(str_make(body + at, size), hash);
             if (!follows(c, "AWS4-HMAC-SHA256-PAYLOAD", EMPTY_HASH "\n", hash, signature, previous))
                 return CHUNKED_SIGNATURE;
         }

@@ -3,17 +3,13 @@
  */
 #include <stdio.h>
 
+#include "aws/text.h"
 #include "s3/call.h"
 
 /* Whether a list of entity tags ("a", W/"b", c, or *) names this one. */
 static bool names(weir_str list, const char *etag) {
     while (list.len) {
-        const char *comma = memchr(list.ptr, ',', (size_t)list.len);
-        size_t n = comma ? (size_t)(comma - list.ptr) : (size_t)list.len;
-        weir_str one = str_make(list.ptr, n);
-        list = str_make(list.ptr + n + (comma != NULL), (size_t)list.len - n - (comma != NULL));
-        while (one.len && one.ptr[0] == ' ') one = str_make(one.ptr + 1, (size_t)one.len - 1);
-        while (one.len && one.ptr[one.len - 1] == ' ') one.len--;
+        weir_str one = aws_trim(aws_until(&list, ','));
         if (str_eq_z(one, "*")) return true;
         if (str_starts(one, STR("W/"))) one = str_make(one.ptr + 2, (size_t)one.len - 2);
         if (one.len >= 2 && one.ptr[0] == '"' && one.ptr[one.len - 1] == '"')

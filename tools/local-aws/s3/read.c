@@ -4,6 +4,7 @@
 #include <inttypes.h>
 
 #include "admin/faults.h"
+#include "aws/text.h"
 #include "s3/call.h"
 
 /* ---- ranges ---- */
@@ -191,16 +192,8 @@ static bool header_number(s3_call *call, const char *name, int64_t otherwise, in
 }
 
 static bool asks(weir_str list, const char *what) {
-    size_t n = strlen(what);
-    while (list.len) {
-        const char *comma = memchr(list.ptr, ',', (size_t)list.len);
-        size_t len = comma ? (size_t)(comma - list.ptr) : (size_t)list.len;
-        size_t lead = 0, tail = len;
-        while (lead < tail && list.ptr[lead] == ' ') lead++;
-        while (tail > lead && list.ptr[tail - 1] == ' ') tail--;
-        if (tail - lead == n && memcmp(list.ptr + lead, what, n) == 0) return true;
-        list = str_make(list.ptr + len + (comma != NULL), (size_t)list.len - len - (comma != NULL));
-    }
+    while (list.len)
+        if (str_eq_z(aws_trim(aws_until(&list, ',')), what)) return true;
     return false;
 }
 

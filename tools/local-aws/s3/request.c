@@ -3,6 +3,7 @@
  */
 #include <inttypes.h>
 
+#include "aws/text.h"
 #include "s3/call.h"
 
 void *s3_alloc(s3_call *call, size_t size) {
@@ -42,33 +43,10 @@ bool s3_param_number(s3_call *call, const char *name, int64_t low, int64_t high,
     return false;
 }
 
-static int nibble(char c) {
-    if (c >= '0' && c <= '9') return c - '0';
-    if (c >= 'a' && c <= 'f') return c - 'a' + 10;
-    if (c >= 'A' && c <= 'F') return c - 'A' + 10;
-    return -1;
-}
-
 weir_str s3_decode(s3_call *call, weir_str text, bool plus) {
     char *out = s3_alloc(call, (size_t)text.len + 1);
     if (!out) return (weir_str){NULL, 0};
-    size_t n = 0;
-    for (size_t i = 0; i < text.len; i++) {
-        char c = text.ptr[i];
-        int a = -1, b = -1;
-        if (c == '%' && text.len - i > 2) {
-            a = nibble(text.ptr[i + 1]);
-            b = nibble(text.ptr[i + 2]);
-        }
-        if (a >= 0 && b >= 0) {
-            c = (char)(a * 16 + b);
-            i += 2;
-        } else if (c == '+' && plus) {
-            c = ' ';
-        }
-        out[n++] = c;
-    }
-    return str_make(out, n);
+    return str_make(out, aws_percent_decode(text, plus, out));
 }
 
 /* ---- bucket and key ---- */
@@ -102,19 +80,13 @@ static weir_str bucket_of_host(weir_str host) {
 static bool read_query(s3_call *call) {
     weir_str rest = call->r->query;
     while (rest.len) {
-        const char *end = memchr(rest.ptr, '&', (size_t)rest.len);
-        size_t n = end ? (size_t)(end - rest.ptr) : (size_t)rest.len;
-        weir_str pair = str_make(rest.ptr, n);
-        rest = str_make(rest.ptr + n + (end != NULL), (size_t)rest.len - n - (end != NULL));
-        if (!n) continue;
+        weir_str value = aws_until(&rest, '&');
+        if (!value.len) continue;
         if (call->query_count == S3_QUERY_MAX) return false;
-        const char *equals = memchr(pair.ptr, '=', n);
-        size_t name = equals ? (size_t)(equals - pair.ptr) : n;
-        weir_str value = equals ? str_make(equals + 1, n - name - 1) : STR("");
-        weir_str decoded = s3_decode(call, str_make(pair.ptr, name), true);
+        weir_str name = s3_decode(call, aws_until(&value, '='), true);
         value = s3_decode(call, value, true);
-        if (!decoded.ptr || !value.ptr) return false;
-        call->query[call->query_count].name = decoded;
+        if (!name.ptr || !value.ptr) return false;
+        call->query[call->query_count].name = name;
         call->query[call->query_count++].value = value;
     }
     return true;
@@ -126,10 +98,7 @@ bool s3_route(s3_call *call) {
     if (path.len && path.ptr[0] == '/') path = str_make(path.ptr + 1, (size_t)path.len - 1);
     weir_str bucket = bucket_of_host(r->host);
     if (!bucket.len) {
-        const char *slash = path.len ? memchr(path.ptr, '/', (size_t)path.len) : NULL;
-        size_t n = slash ? (size_t)(slash - path.ptr) : (size_t)path.len;
-        bucket = s3_decode(call, str_make(path.ptr, n), false);
-        path = str_make(path.ptr + n + (slash != NULL), (size_t)path.len - n - (slash != NULL));
+        bucket = s3_decode(call, aws_until(&path, '/'), false);
     }
     call->bucket_name = bucket;
     call->key = s3_decode(call, path, false);

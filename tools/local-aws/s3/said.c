@@ -2,6 +2,7 @@
  * What a client says of an object when it writes it, and hears again: types, metadata, storage
  * class, encryption.
  */
+#include "aws/text.h"
 #include "s3/call.h"
 
 #include <openssl/evp.h>
@@ -32,13 +33,7 @@ static weir_str without_chunked(s3_call *call, weir_str value) {
     size_t n = 0;
     if (!out) return value;
     while (value.len) {
-        const char *comma = memchr(value.ptr, ',', (size_t)value.len);
-        size_t len = comma ? (size_t)(comma - value.ptr) : (size_t)value.len;
-        weir_str one = str_make(value.ptr, len);
-        value =
-            str_make(value.ptr + len + (comma != NULL), (size_t)value.len - len - (comma != NULL));
-        while (one.len && one.ptr[0] == ' ') one = str_make(one.ptr + 1, (size_t)one.len - 1);
-        while (one.len && one.ptr[one.len - 1] == ' ') one.len--;
+        weir_str one = aws_trim(aws_until(&value, ','));
         if (!one.len || str_eq_z(one, "aws-chunked")) continue;
         if (n) out[n++] = ',';
         memcpy(out + n, one.ptr, (size_t)one.len);

@@ -3,6 +3,7 @@
  */
 #include <stdio.h>
 
+#include "aws/text.h"
 #include "s3/call.h"
 #include "xml.h"
 
@@ -47,15 +48,9 @@ static bool add(s3_call *call, s3_fields *out, weir_str name, weir_str value) {
 
 bool s3_tags_read_header(s3_call *call, weir_str text, s3_fields *out) {
     while (text.len) {
-        const char *end = memchr(text.ptr, '&', (size_t)text.len);
-        size_t n = end ? (size_t)(end - text.ptr) : (size_t)text.len;
-        weir_str pair = str_make(text.ptr, n);
-        text = str_make(text.ptr + n + (end != NULL), (size_t)text.len - n - (end != NULL));
-        const char *equals = n ? memchr(pair.ptr, '=', n) : NULL;
-        size_t name = equals ? (size_t)(equals - pair.ptr) : n;
-        weir_str key = s3_decode(call, str_make(pair.ptr, name), true);
-        weir_str value =
-            equals ? s3_decode(call, str_make(equals + 1, n - name - 1), true) : STR("");
+        weir_str value = aws_until(&text, '&');
+        weir_str key = s3_decode(call, aws_until(&value, '='), true);
+        value = s3_decode(call, value, true);
         if (!key.len || !value.ptr) {
             s3_fields_free(out);
             s3_fail_argument(call, "x-amz-tagging", s3_header(call, "x-amz-tagging"),

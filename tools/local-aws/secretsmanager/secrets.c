@@ -8,22 +8,6 @@
 #define PREVIOUS "AWSPREVIOUS"
 #define SUFFIX_LEN 6u /* of an ARN, behind a hyphen */
 
-char *secret_text(weir_str s) {
-    char *copy = mem_alloc((size_t)s.len + 1);
-    if (!copy) return NULL;
-    if (s.len) memcpy(copy, s.ptr, (size_t)s.len);
-    copy[s.len] = '\0';
-    return copy;
-}
-
-bool secret_set_text(char **at, weir_str s) {
-    char *copy = secret_text(s);
-    if (!copy) return false;
-    mem_free(*at);
-    *at = copy;
-    return true;
-}
-
 int64_t secrets_now(const secrets *s) {
     return server_now_ms(local_server(s->home));
 }
@@ -80,7 +64,7 @@ version *secret_version_add(secrets *s, secret *one, weir_str id, bool binary, w
     *full = !make_room(one);
     version *v = *full || id.len > SECRET_ID_MAX ? NULL : mem_zalloc(sizeof *v);
     if (!v) return NULL;
-    v->value = secret_text(value);
+    v->value = aws_text(value);
     if (!v->value) {
         mem_free(v);
         return NULL;
@@ -108,7 +92,7 @@ void secret_unlabel(version *v, weir_str stage) {
 
 static bool add_label(version *v, weir_str stage) {
     label *l = mem_zalloc(sizeof *l);
-    if (l) l->text = secret_text(stage);
+    if (l) l->text = aws_text(stage);
     if (!l || !l->text) {
         mem_free(l);
         return false;
@@ -149,8 +133,8 @@ void secret_tag_remove(secret *one, weir_str key) {
 bool secret_tag_put(secret *one, weir_str key, weir_str value) {
     secret_tag *t = mem_zalloc(sizeof *t);
     if (!t) return false;
-    t->key = secret_text(key);
-    t->value = secret_text(value);
+    t->key = aws_text(key);
+    t->value = aws_text(value);
     if (!t->key || !t->value) {
         tag_free(t);
         return false;
@@ -196,7 +180,7 @@ static char *new_arn(secrets *s, weir_str name) {
     buf_init(&b, 2048);
     buf_printf(&b, "arn:aws:secretsmanager:%s:%s:secret:%.*s-%s", o->region, o->account,
                STR_FMT(name), suffix);
-    char *arn = buf_ok(&b) ? secret_text(buf_str(&b)) : NULL;
+    char *arn = buf_ok(&b) ? aws_text(buf_str(&b)) : NULL;
     buf_free(&b);
     return arn;
 }
@@ -204,7 +188,7 @@ static char *new_arn(secrets *s, weir_str name) {
 secret *secret_new(secrets *s, weir_str name) {
     secret *one = mem_zalloc(sizeof *one);
     if (!one) return NULL;
-    one->name = secret_text(name);
+    one->name = aws_text(name);
     one->arn = new_arn(s, name);
     one->created_ms = one->changed_ms = secrets_now(s);
     if (one->name && one->arn && map_put(s->by_name, name, one)) return one;

@@ -10,7 +10,7 @@
 #ifndef WEIR_LOCAL_SECRETS_H
 #define WEIR_LOCAL_SECRETS_H
 
-#include "aws/aws.h"
+#include "aws/parts.h"
 #include "base/map.h"
 
 /* Limits of the service ("AWS Secrets Manager quotas", and the patterns of its API model). */
@@ -70,8 +70,6 @@ void secret_remove(secrets *s, secret *one);
 void secret_free(secret *one);
 void secret_tag_remove(secret *one, weir_str key);
 bool secret_tag_put(secret *one, weir_str key, weir_str value);
-char *secret_text(weir_str s); /* a copy with a NUL behind it */
-bool secret_set_text(char **at, weir_str s);
 
 version *secret_version(const secret *one, weir_str id);
 version *secret_staged(const secret *one, weir_str stage);

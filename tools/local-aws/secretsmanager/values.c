@@ -299,8 +299,8 @@ static bool read_texts(aws_call *call, secret *one) {
                         "Member must have length less than or equal to 2048");
         return false;
     }
-    if ((!description.ptr || secret_set_text(&one->description, description)) &&
-        (!kms.ptr || secret_set_text(&one->kms_key, kms)))
+    if ((!description.ptr || aws_text_set(&one->description, description)) &&
+        (!kms.ptr || aws_text_set(&one->kms_key, kms)))
         return true;
     aws_fail(call, &SECRETS_INTERNAL, "out of memory");
     return false;

@@ -65,10 +65,18 @@ server *exchange_server(const exchange *x) {
     return x->srv;
 }
 
-weir_str exchange_request_header(const exchange *x, const char *name) {
-    for (uint32_t i = 0; i < x->request.header_count; i++)
-        if (str_eq_z(x->headers[i].name, name)) return x->headers[i].value;
+static weir_str find(const server_header *headers, uint32_t count, const char *name) {
+    for (uint32_t i = 0; i < count; i++)
+        if (str_eq_z(headers[i].name, name)) return headers[i].value;
     return (weir_str){NULL, 0};
+}
+
+weir_str exchange_request_header(const exchange *x, const char *name) {
+    return find(x->headers, x->request.header_count, name);
+}
+
+weir_str server_request_header(const server_request *r, const char *name) {
+    return find(r->headers, r->header_count, name);
 }
 
 uint64_t exchange_connection(const exchange *x) {

@@ -128,6 +128,7 @@ const server_request *exchange_request(const exchange *x);
 server *exchange_server(const exchange *x);
 /* The first header of that lower-case name; ptr is NULL if there is none. */
 weir_str exchange_request_header(const exchange *x, const char *name);
+weir_str server_request_header(const server_request *r, const char *name); /* the same */
 /* Which connection it came over, counted from 1. */
 uint64_t exchange_connection(const exchange *x);
 /* The body becomes the caller's, to free with mem_free: what was `body.ptr` before. The request's

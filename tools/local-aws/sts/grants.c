@@ -2,7 +2,8 @@
 #include <stdio.h>
 #include <time.h>
 
-#include "aws/verify.h"
+#include "aws/credentials.h"
+#include "aws/parts.h"
 #include "base/mem.h"
 #include "sts/sts.h"
 
@@ -21,14 +22,6 @@ static void random_text(local *home, const char *alphabet, unsigned bits, char *
         r >>= bits;
         left -= bits;
     }
-}
-
-static char *copy_text(weir_str s) {
-    char *copy = mem_alloc((size_t)s.len + 1);
-    if (!copy) return NULL;
-    if (s.len) memcpy(copy, s.ptr, (size_t)s.len);
-    copy[s.len] = '\0';
-    return copy;
 }
 
 static void grant_free(sts_grant *g) {
@@ -98,8 +91,8 @@ const sts_grant *sts_issue(local *home, const sts_wish *wish) {
     snprintf(g->account, sizeof g->account, "%.*s", STR_FMT(wish->account));
     uint32_t bytes = s->token_bytes ? s->token_bytes : STS_TOKEN_BYTES;
     g->token = new_token(s, wish->token_bytes > bytes ? wish->token_bytes : bytes);
-    g->arn = copy_text(wish->arn);
-    g->user_id = copy_text(wish->user_id);
+    g->arn = aws_text(wish->arn);
+    g->user_id = aws_text(wish->user_id);
     int64_t life_ms = (s->duration_s ? s->duration_s : wish->duration_s) * 1000;
     g->issued_ms = server_now_ms(local_server(home));
     g->expires_ms = g->issued_ms + life_ms;

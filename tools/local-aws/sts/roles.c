@@ -1,6 +1,7 @@
 #include <inttypes.h>
 #include <stdio.h>
 
+#include "aws/text.h"
 #include "sts/sts.h"
 
 #define WORD "+=,.@-" /* besides \w */
@@ -23,22 +24,13 @@ typedef struct wish {
     uint32_t token_bytes, percent;
 } wish;
 
-static weir_str until(weir_str *rest, char c) {
-    const char *at = rest->len ? memchr(rest->ptr, c, (size_t)rest->len) : NULL;
-    size_t n = at ? (size_t)(at - rest->ptr) : (size_t)rest->len;
-    weir_str first = str_make(rest->ptr, n);
-    size_t skip = at ? n + 1 : n;
-    *rest = str_make(rest->ptr + skip, (size_t)rest->len - skip);
-    return first;
-}
-
 /* arn:PARTITION:iam::ACCOUNT:role/PATH/NAME */
 static bool split_arn(wish *w) {
     weir_str rest = w->arn;
-    if (!str_eq_z(until(&rest, ':'), "arn") || !str_starts(until(&rest, ':'), STR("aws")) ||
-        !str_eq_z(until(&rest, ':'), "iam") || until(&rest, ':').len != 0)
+    if (!str_eq_z(aws_until(&rest, ':'), "arn") || !str_starts(aws_until(&rest, ':'), STR("aws")) ||
+        !str_eq_z(aws_until(&rest, ':'), "iam") || aws_until(&rest, ':').len != 0)
         return false;
-    w->account = until(&rest, ':');
+    w->account = aws_until(&rest, ':');
     if (w->account.len != STS_ACCOUNT_LEN || !str_starts(rest, STR("role/"))) return false;
     for (size_t i = 0; i < w->account.len; i++)
         if (w->account.ptr[i] < '0' || w->account.ptr[i] > '9') return false;
@@ -86,8 +78,8 @@ static bool check_arn(sts_call *call, wish *w) {
 /* <Credentials/> and <AssumedRoleUser/>; false: the call has ended. */
 static bool give_role(sts_call *call, const wish *w) {
     weir_str rest = w->arn;
-    until(&rest, ':');
-    weir_str partition = until(&rest, ':');
+    aws_until(&rest, ':');
+    weir_str partition = aws_until(&rest, ':');
     const sts_grant *g =
         sts_issue_role(call->s->home, &(sts_role){partition, w->account, w->role, w->session,
                                                   w->duration_s, w->token_bytes});
@@ -163,8 +155,8 @@ static weir_json_doc *token_part(sts_call *call, weir_str part) {
 /* header.claims.signature; the signature is not checked, since nobody's keys are known here. */
 static weir_json_doc *token_claims(sts_call *call, weir_str token) {
     weir_str rest = token;
-    weir_json_doc *head = token_part(call, until(&rest, '.'));
-    weir_json_doc *claims = head ? token_part(call, until(&rest, '.')) : NULL;
+    weir_json_doc *head = token_part(call, aws_until(&rest, '.'));
+    weir_json_doc *claims = head ? token_part(call, aws_until(&rest, '.')) : NULL;
     weir_json_free(head);
     if (claims && rest.len && !memchr(rest.ptr, '.', (size_t)rest.len)) return claims;
     weir_json_free(claims);
