@@ -158,7 +158,8 @@ static bool sort(aws_call *call, secret **list, uint32_t count) {
                   {"last-accessed-date", by_accessed},
                   {"name", by_name}};
     weir_str by = aws_in_str(call, "SortBy"), order = aws_in_str(call, "SortOrder");
-    int (*compare)(const void *a, const void *b) = by.ptr ? NULL : by_created;
+    int (*compare)(const void *a, const void *b) = NULL;
+    if (!by.ptr) by = STR("created-date");
     for (size_t i = 0; i < sizeof orders / sizeof orders[0]; i++)
         if (str_eq_z(by, orders[i].word)) compare = orders[i].compare;
     bool down = str_eq_z(order, "desc");
