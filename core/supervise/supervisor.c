@@ -140,6 +140,12 @@ static void on_stop_signal(keepers *all, const event_source *self, int number, b
     char name[24];
     event_signal_name(number, name, sizeof name);
     if (!*draining) {
+        /* Read from the descriptor they still are, being blocked; but one that comes when the last
+         * has been read and the mask is given back shall not change how this process ends. */
+        struct sigaction ignore = {.sa_handler = SIG_IGN};
+        sigaction(SIGTERM, &ignore, NULL);
+        sigaction(SIGINT, &ignore, NULL);
+        sigaction(SIGHUP, &ignore, NULL);
         struct timespec settle = {0, SETTLE_NS};
         nanosleep(&settle, NULL);
         (void)signals_read(all->signal_fd);

@@ -66,7 +66,12 @@ weir_status reference_client(reference *r, const char *service, weir_str region,
     weir_aws_client_free(old);
     weir_aws_client_args args = {.service = service, .region = region, .max_connections = 2};
     weir_status status = weir_aws_client_new(r->ctx, &args, error, &made);
-    if (status != WEIR_OK) return status;
+    if (status != WEIR_OK) {
+        weir_fail_hint(r->ctx, error,
+                       "a reference has no options: region and keys come from the environment "
+                       "(AWS_REGION, AWS_ACCESS_KEY_ID, ...) or from the profile (AWS_PROFILE)");
+        return status;
+    }
     memcpy(r->region, region.ptr, (size_t)region.len);
     r->region[region.len] = '\0';
     set_client(r, made);

@@ -513,7 +513,15 @@ static void give_up(shard *s, const weir_aws_response *r, const char *operation)
                  (long long)k->options.attempts);
     snprintf(what, sizeof what, "stream %s, %s: %s%s", s->plan.stream.name, s->id, operation,
              tries);
-    if (k->fatal == WEIR_OK) k->fatal = weir_aws_fail_last(k->ctx, k->error, k->client, r, what);
+    if (k->fatal == WEIR_OK) {
+        k->fatal = weir_aws_fail_last(k->ctx, k->error, k->client, r, what);
+        /* A number that this shard has never given. */
+        if (s->position.sequence[0] && weir_str_is(r->code, "InvalidArgumentException"))
+            weir_fail_hint(
+                k->ctx, k->error,
+                "if the stream was deleted and made again, the position that was kept is of "
+                "the old one: begin anew with --from none");
+    }
     s->state = SHARD_DONE;
 }
 

@@ -5,6 +5,7 @@
 
 static weir_status fail_with(weir_ctx *ctx, weir_error *error, const weir_aws_client *c,
                              const weir_aws_response *r, const char *what, uint32_t flags);
+static bool is_setting(const weir_aws_response *r);
 
 weir_status weir_aws_fail(weir_ctx *ctx, weir_error *error, const weir_aws_client *c,
                           const weir_aws_response *r, const char *what) {
@@ -21,8 +22,14 @@ weir_status weir_aws_fail_last(weir_ctx *ctx, weir_error *error, const weir_aws_
     return fail_with(ctx, error, c, r, what, WEIR_ERR_FATAL);
 }
 
+/* No keys, or a certificate that is not trusted: nobody was asked, the setting is at fault. */
+static bool is_setting(const weir_aws_response *r) {
+    return r->kind == WEIR_AWS_DENIED && r->http_status == 0;
+}
+
 static weir_status fail_with(weir_ctx *ctx, weir_error *error, const weir_aws_client *c,
                              const weir_aws_response *r, const char *what, uint32_t flags) {
+    if (is_setting(r)) flags |= WEIR_ERR_CONFIG;
     weir_fail(ctx, error, r->status, flags, "%s: %.*s%s%.*s", what, (int)r->code.len, r->code.ptr,
               r->code.len && r->message.len ? ": " : "",
               (int)(r->message.len < 1024 ? r->message.len : 1024), r->message.ptr);

@@ -567,7 +567,7 @@ def test_nothing_anywhere(weir, keys):
     fails(weir, keys, None, {"AWS_EC2_METADATA_DISABLED": "false",
                              "AWS_EC2_METADATA_SERVICE_ENDPOINT": "http://127.0.0.1:9"},
           "no AWS credentials found", "AWS_ACCESS_KEY_ID", "AWS_WEB_IDENTITY_TOKEN_FILE",
-          "AWS_CONTAINER_CREDENTIALS_RELATIVE_URI", "http://127.0.0.1:9")
+          "AWS_CONTAINER_CREDENTIALS_RELATIVE_URI", "http://127.0.0.1:9", status=(CONFIG,))
 
 
 # ---- with somebody else's signature check ----

@@ -107,9 +107,12 @@ static weir_status on_data(void *opaque, weir_str bytes) {
     return status == WEIR_AGAIN ? WEIR_OK : status;
 }
 
-static const char *text_of(const weir_value *in, const char *name) {
+/* A copy with a NUL; NULL for an empty one. */
+static char *text_of(const weir_value *in, const char *name) {
     weir_str s = weir_json_get_str(in, name, "");
-    return s.len > 0 ? strndup(s.ptr, s.len) : NULL;
+    char *copy = s.len > 0 ? calloc(1, (size_t)s.len + 1) : NULL;
+    if (copy) memcpy(copy, s.ptr, (size_t)s.len);
+    return copy;
 }
 
 static weir_str item(const weir_value *array, uint64_t index) {
@@ -131,8 +134,8 @@ static void run(reply *p, const weir_value *in) {
     const weir_value *h = weir_json_get(in, "headers"), *t = weir_json_get(in, "trailer");
     for (; h && count < HEADERS_MAX && 2 * count < h->size; count++)
         headers[count] = (weir_http_header){item(h, 2 * count), item(h, 2 * count + 1)};
-    char *method = (char *)text_of(in, "method"), *target = (char *)text_of(in, "target"),
-         *operation = (char *)text_of(in, "operation");
+    char *method = text_of(in, "method"), *target = text_of(in, "target"),
+         *operation = text_of(in, "operation");
     weir_aws_rest rest = {.operation = operation ? operation : "S3.Call",
                           .method = method,
                           .bucket = weir_json_get_str(in, "bucket", ""),

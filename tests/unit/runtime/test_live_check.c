@@ -11,7 +11,7 @@
 typedef struct heard {
     buf lines;
     unsigned count;
-    bool interrupt_now; /* as soon as something was found */
+    bool interrupt_now;       /* as soon as something was found */
     _Atomic bool interrupted; /* read by the thread that waits */
 } heard;
 
