@@ -1,8 +1,10 @@
 #include "reference.h"
 
+#include <stdio.h>
 #include <string.h>
 
 #define SLICE_NS 1000000000LL
+#define NAME_MAX_SHOWN 300
 
 static void set_client(reference *r, weir_aws_client *client) {
     pthread_mutex_lock(&r->lock);
@@ -78,15 +80,41 @@ weir_status reference_client(reference *r, const char *service, weir_str region,
     return WEIR_OK;
 }
 
-weir_status reference_call(reference *r, const weir_aws_call_args *call, const bool *finished,
-                           weir_error *error) {
+int reference_shown(weir_str name) {
+    return (int)(name.len < NAME_MAX_SHOWN ? name.len : NAME_MAX_SHOWN);
+}
+
+static void on_answer(void *opaque, const weir_aws_response *response) {
+    reference_question *q = opaque;
+    reference *r = q->self;
+    q->finished = true;
+    if (response->kind == WEIR_AWS_OK) {
+        q->status = q->take(q, response->body);
+        return;
+    }
+    char what[NAME_MAX_SHOWN + 16];
+    snprintf(what, sizeof what, "%s '%.*s'", q->what, reference_shown(q->name), q->name.ptr);
+    q->status = weir_aws_fail(r->ctx, q->args->error, r->client, response, what);
+}
+
+weir_status reference_ask(reference_question *q, weir_aws_call_args *call, uint32_t kind) {
+    reference *r = q->self;
+    call->deadline_ns = q->args->deadline_ns;
+    call->done = on_answer;
+    call->opaque = q;
+    secret_value_free(&r->answer);
     weir_status status = weir_aws_call(r->client, call);
     if (status != WEIR_OK)
-        return weir_fail(r->ctx, error, status, 0, "%s",
+        return weir_fail(r->ctx, q->args->error, status, 0, "%s",
                          status == WEIR_E_NOMEM ? "out of memory" : "the call was not made");
-    while (!*finished) {
+    while (!q->finished) {
         if (atomic_load(&r->cancelled)) weir_aws_cancel_all(r->client);
-        if (!*finished) weir_aws_drive(r->client, weir_mono_ns(r->ctx) + SLICE_NS);
+        if (!q->finished) weir_aws_drive(r->client, weir_mono_ns(r->ctx) + SLICE_NS);
     }
-    return atomic_load(&r->cancelled) ? WEIR_E_CANCELLED : WEIR_OK;
+    if (atomic_load(&r->cancelled)) return WEIR_E_CANCELLED;
+    if (q->status != WEIR_OK) return q->status;
+    q->args->kind = kind;
+    q->args->bytes.ptr = r->answer.text;
+    q->args->bytes.len = r->answer.len;
+    return WEIR_OK;
 }

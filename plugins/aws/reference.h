@@ -27,9 +27,26 @@ typedef struct reference {
 /* The client of `service` in `region` (empty: environment and profile say): made at the first use,
  * and anew when another region is asked for. */
 weir_status reference_client(reference *r, const char *service, weir_str region, weir_error *error);
-/* Makes the call and waits for its `done`, which the caller has set. */
-weir_status reference_call(reference *r, const weir_aws_call_args *call, const bool *finished,
-                           weir_error *error);
+
+/* One call whose answer is what the reference resolves to. */
+typedef struct reference_question {
+    reference *self;
+    const char *what; /* "secret" */
+    weir_str name;    /* of it, as errors shall show it */
+    weir_resolve *args;
+    /* Fills self->answer from the body of a 200 answer, or args->error. */
+    weir_status (*take)(struct reference_question *q, weir_str body);
+    const void *opaque; /* the taker's */
+    /* how it ended */
+    bool finished;
+    weir_status status;
+} reference_question;
+
+/* Makes the call, whose `done` and `opaque` it sets, waits for its end, and hands out the answer in
+ * q->args as `kind`. */
+weir_status reference_ask(reference_question *q, weir_aws_call_args *call, uint32_t kind);
+/* How many bytes of a name are shown. */
+int reference_shown(weir_str name);
 
 /* Slots of the operations' tables. */
 weir_status reference_create(weir_create *args);

@@ -2,6 +2,7 @@
 
 #include <stdio.h>
 
+#include "aws/aws.h"
 #include "base/arena.h"
 #include "base/mem.h"
 #include "base/str.h"
@@ -78,14 +79,7 @@ static void put_scalar(writer *w, const weir_value *v) {
 /* 1763750000.123 as 1.763750000123E9. False: it is no time that has such a form. */
 static bool put_exponent(writer *w, const weir_value *v) {
     double seconds;
-    if (v->type == WEIR_V_I64)
-        seconds = (double)v->as.i64;
-    else if (v->type == WEIR_V_F64)
-        seconds = v->as.f64;
-    else if (v->type != WEIR_V_STRING || v->logical != WEIR_L_DECIMAL ||
-             !str_to_f64(weir_value_str(v), &seconds))
-        return false;
-    if (!(seconds >= 10 && seconds < 1e12)) return false;
+    if (!aws_seconds(v, &seconds) || !(seconds >= 10 && seconds < 1e12)) return false;
     char digits[32];
     int n = snprintf(digits, sizeof digits, "%lld", (long long)(seconds * 1000 + 0.5));
     int last = n;

@@ -105,6 +105,8 @@ weir_str aws_in_str(const aws_call *call, const char *name); /* ptr NULL if abse
 bool aws_blob(aws_call *call, const weir_value *v, weir_str *out);
 /* A timestamp as milliseconds: a number of seconds (JSON), or tag 1 in CBOR. */
 bool aws_time_ms(const aws_call *call, const weir_value *v, int64_t *out);
+/* A number of seconds, whatever its type. False: it is none. */
+bool aws_seconds(const weir_value *v, double *out);
 /* How many Unicode characters a text has. */
 uint64_t aws_characters(weir_str text);
 

@@ -334,6 +334,17 @@ bool aws_blob(aws_call *call, const weir_value *v, weir_str *out) {
     return true;
 }
 
+bool aws_seconds(const weir_value *v, double *out) {
+    if (v->type == WEIR_V_I64)
+        *out = (double)v->as.i64;
+    else if (v->type == WEIR_V_F64)
+        *out = v->as.f64;
+    else
+        return v->type == WEIR_V_STRING && v->logical == WEIR_L_DECIMAL &&
+               str_to_f64(weir_value_str(v), out);
+    return true;
+}
+
 bool aws_time_ms(const aws_call *call, const weir_value *v, int64_t *out) {
     (void)call;
     double seconds;
@@ -341,14 +352,7 @@ bool aws_time_ms(const aws_call *call, const weir_value *v, int64_t *out) {
         *out = v->as.i64 / 1000;
         return true;
     }
-    if (v->type == WEIR_V_I64)
-        seconds = (double)v->as.i64;
-    else if (v->type == WEIR_V_F64)
-        seconds = v->as.f64;
-    else if (v->type != WEIR_V_STRING || v->logical != WEIR_L_DECIMAL ||
-             !str_to_f64(weir_value_str(v), &seconds))
-        return false;
-    if (!(seconds > -1e12 && seconds < 1e12)) return false;
+    if (!aws_seconds(v, &seconds) || !(seconds > -1e12 && seconds < 1e12)) return false;
     *out = (int64_t)(seconds * 1000.0 + (seconds < 0 ? -0.5 : 0.5));
     return true;
 }

@@ -114,6 +114,19 @@ bool s3_time_read(weir_str text, int64_t *ms);         /* the three forms of HTT
 
 /* ---- what several operations ask ---- */
 
+/* What a listing of keys or uploads is asked for; texts are the call's. */
+typedef struct s3_listing {
+    weir_str prefix, delimiter;
+    int64_t most; /* at most S3_PAGE_MAX */
+    bool url;     /* keys are percent-encoded */
+} s3_listing;
+/* False: the call has failed. `most` is the name of the parameter with the page's size. */
+bool s3_listing_read(s3_call *call, const char *most, s3_listing *out);
+/* What the key rolls up to: up to and with the first delimiter behind the prefix. ptr NULL: itself.
+ */
+weir_str s3_listing_roll(const s3_listing *l, weir_str key);
+void s3_listing_put(const s3_listing *l, buf *b, weir_str prefix); /* one <CommonPrefixes> */
+
 /* If-Match and its kin, of a read: false if 304 or 412 has been answered. `prefix` is "" or
  * "x-amz-copy-source-", where a condition that is not met is always 412. */
 bool s3_read_conditions(s3_call *call, const s3_object *o, const char *prefix);

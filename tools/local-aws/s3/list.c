@@ -8,10 +8,9 @@
 #include "weir/json.h"
 
 typedef struct walk {
-    weir_str prefix, delimiter;
+    s3_listing asked;
     weir_str after; /* begin behind this key or this rolled-up prefix */
-    int64_t most;
-    bool url, owner;
+    bool owner;
     /* found */
     buf contents, prefixes; /* XML */
     int64_t given;
@@ -19,10 +18,43 @@ typedef struct walk {
     weir_str last; /* key or prefix that was given last */
 } walk;
 
+/* ---- what both listings have in common ---- */
+
+bool s3_listing_read(s3_call *call, const char *most, s3_listing *out) {
+    weir_str encoding = s3_param(call, "encoding-type");
+    out->prefix = s3_param(call, "prefix");
+    out->delimiter = s3_param(call, "delimiter");
+    if (encoding.len && !str_eq_z(encoding, "url")) {
+        s3_fail_argument(call, "encoding-type", encoding,
+                         "Invalid Encoding Method specified in Request");
+        return false;
+    }
+    out->url = encoding.len > 0;
+    if (!s3_param_number(call, most, 0, INT32_MAX, S3_PAGE_MAX, &out->most)) return false;
+    if (out->most > S3_PAGE_MAX) out->most = S3_PAGE_MAX;
+    return true;
+}
+
+weir_str s3_listing_roll(const s3_listing *l, weir_str key) {
+    if (!l->delimiter.len || key.len <= l->prefix.len) return (weir_str){NULL, 0};
+    const char *at = memmem(key.ptr + l->prefix.len, (size_t)(key.len - l->prefix.len),
+                            l->delimiter.ptr, (size_t)l->delimiter.len);
+    if (!at) return (weir_str){NULL, 0};
+    return str_make(key.ptr, (size_t)(at - key.ptr) + (size_t)l->delimiter.len);
+}
+
+void s3_listing_put(const s3_listing *l, buf *b, weir_str prefix) {
+    s3_xml_open(b, "CommonPrefixes");
+    s3_xml_key(b, "Prefix", prefix, l->url);
+    s3_xml_close(b, "CommonPrefixes");
+}
+
+/* ---- the walk ---- */
+
 static void put_object(s3_call *call, walk *w, const s3_object *o) {
     buf *b = &w->contents;
     s3_xml_open(b, "Contents");
-    s3_xml_key(b, "Key", o->key, w->url);
+    s3_xml_key(b, "Key", o->key, w->asked.url);
     s3_xml_time(b, "LastModified", o->modified_ms);
     s3_xml_etag(b, o->etag);
     if (o->sum.algorithm != SUM_NONE) {
@@ -39,31 +71,21 @@ static void put_object(s3_call *call, walk *w, const s3_object *o) {
     s3_xml_close(b, "Contents");
 }
 
-/* What the key rolls up to: up to and with the first delimiter behind the prefix. ptr NULL: itself.
- */
-static weir_str rolled_up(const walk *w, weir_str key) {
-    if (!w->delimiter.len || key.len <= w->prefix.len) return (weir_str){NULL, 0};
-    const char *at = memmem(key.ptr + w->prefix.len, (size_t)(key.len - w->prefix.len),
-                            w->delimiter.ptr, (size_t)w->delimiter.len);
-    if (!at) return (weir_str){NULL, 0};
-    return str_make(key.ptr, (size_t)(at - key.ptr) + (size_t)w->delimiter.len);
-}
-
 static void run(s3_call *call, walk *w) {
     const sorted *all = &call->bucket->objects;
-    size_t i = str_cmp(w->after, w->prefix) < 0 ? sorted_from(all, w->prefix)
-                                                : sorted_behind(all, w->after);
-    if (!w->after.len) i = sorted_from(all, w->prefix);
+    size_t i = str_cmp(w->after, w->asked.prefix) < 0 ? sorted_from(all, w->asked.prefix)
+                                                      : sorted_behind(all, w->after);
+    if (!w->after.len) i = sorted_from(all, w->asked.prefix);
     buf_init(&w->contents, S3_XML_MAX);
     buf_init(&w->prefixes, S3_XML_MAX);
     while (i < all->count) {
         const s3_object *o = all->items[i];
-        if (!str_starts(o->key, w->prefix)) break;
-        weir_str up = rolled_up(w, o->key);
+        if (!str_starts(o->key, w->asked.prefix)) break;
+        weir_str up = s3_listing_roll(&w->asked, o->key);
         /* A page that ended with a rolled-up prefix goes on behind all that it stands for. */
         bool seen = up.ptr && str_eq(up, w->after);
-        if (!seen && w->given == w->most) {
-            w->truncated = w->most > 0;
+        if (!seen && w->given == w->asked.most) {
+            w->truncated = w->asked.most > 0;
             break;
         }
         if (!seen) {
@@ -76,33 +98,17 @@ static void run(s3_call *call, walk *w) {
             continue;
         }
         if (!seen) {
-            s3_xml_open(&w->prefixes, "CommonPrefixes");
-            s3_xml_key(&w->prefixes, "Prefix", up, w->url);
-            s3_xml_close(&w->prefixes, "CommonPrefixes");
+            s3_listing_put(&w->asked, &w->prefixes, up);
         }
         i = sorted_behind_prefix(all, up);
     }
 }
 
-static bool read_walk(s3_call *call, walk *w) {
-    weir_str encoding = s3_param(call, "encoding-type");
-    w->prefix = s3_param(call, "prefix");
-    w->delimiter = s3_param(call, "delimiter");
-    if (encoding.len && !str_eq_z(encoding, "url")) {
-        s3_fail_argument(call, "encoding-type", encoding,
-                         "Invalid Encoding Method specified in Request");
-        return false;
-    }
-    w->url = encoding.len > 0;
-    if (!s3_param_number(call, "max-keys", 0, INT32_MAX, S3_PAGE_MAX, &w->most)) return false;
-    if (w->most > S3_PAGE_MAX) w->most = S3_PAGE_MAX;
-    return true;
-}
-
 static void end(s3_call *call, walk *w) {
     buf *b = &call->xml;
-    if (w->delimiter.ptr && w->delimiter.len) s3_xml_key(b, "Delimiter", w->delimiter, w->url);
-    if (w->url) s3_xml_z(b, "EncodingType", "url");
+    if (w->asked.delimiter.ptr && w->asked.delimiter.len)
+        s3_xml_key(b, "Delimiter", w->asked.delimiter, w->asked.url);
+    if (w->asked.url) s3_xml_z(b, "EncodingType", "url");
     s3_xml_bool(b, "IsTruncated", w->truncated);
     buf_append_str(b, buf_str(&w->contents));
     buf_append_str(b, buf_str(&w->prefixes));
@@ -117,19 +123,20 @@ static void begin(s3_call *call, walk *w) {
     buf *b = &call->xml;
     s3_xml_begin(b, "ListBucketResult");
     s3_xml_put(b, "Name", call->bucket->name);
-    s3_xml_key(b, "Prefix", w->prefix, w->url);
-    s3_xml_u64(b, "MaxKeys", (uint64_t)w->most);
+    s3_xml_key(b, "Prefix", w->asked.prefix, w->asked.url);
+    s3_xml_u64(b, "MaxKeys", (uint64_t)w->asked.most);
 }
 
 void s3_op_list_objects(s3_call *call) {
     walk w = {.owner = true};
-    if (!read_walk(call, &w)) return;
+    if (!s3_listing_read(call, "max-keys", &w.asked)) return;
     w.after = s3_param(call, "marker");
     run(call, &w);
     begin(call, &w);
-    s3_xml_key(&call->xml, "Marker", w.after, w.url);
+    s3_xml_key(&call->xml, "Marker", w.after, w.asked.url);
     /* Without a delimiter the last key is the marker, and is not said again. */
-    if (w.truncated && w.delimiter.len) s3_xml_key(&call->xml, "NextMarker", w.last, w.url);
+    if (w.truncated && w.asked.delimiter.len)
+        s3_xml_key(&call->xml, "NextMarker", w.last, w.asked.url);
     end(call, &w);
 }
 
@@ -176,14 +183,14 @@ void s3_op_list_objects_v2(s3_call *call) {
         s3_fail_argument(call, "list-type", type, "Invalid List Type specified in Request");
         return;
     }
-    if (!read_walk(call, &w)) return;
+    if (!s3_listing_read(call, "max-keys", &w.asked)) return;
     w.owner = str_eq_z(s3_param(call, "fetch-owner"), "true");
     w.after = start;
     if (token.ptr && !read_token(call, token, &w.after)) return;
     run(call, &w);
     begin(call, &w);
     s3_xml_u64(&call->xml, "KeyCount", (uint64_t)w.given);
-    if (start.ptr) s3_xml_key(&call->xml, "StartAfter", start, w.url);
+    if (start.ptr) s3_xml_key(&call->xml, "StartAfter", start, w.asked.url);
     if (token.ptr) s3_xml_put(&call->xml, "ContinuationToken", token);
     if (w.truncated) put_token(call, w.last);
     end(call, &w);

@@ -3,19 +3,12 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "aws/parts.h"
 #include "base/mem.h"
 #include "base/str.h"
 
-char *s3_copy_text(weir_str s) {
-    char *z = mem_alloc((size_t)s.len + 1);
-    if (!z) return NULL;
-    if (s.len) memcpy(z, s.ptr, (size_t)s.len);
-    z[s.len] = 0;
-    return z;
-}
-
 static bool copy_name(weir_str *out, weir_str name) {
-    char *z = s3_copy_text(name);
+    char *z = aws_text(name);
     *out = z ? str_make(z, (size_t)name.len) : (weir_str){NULL, 0};
     return z != NULL;
 }
@@ -37,7 +30,7 @@ bool s3_fields_add(s3_fields *f, weir_str name, weir_str value) {
         if (!items) return false;
         f->items = items;
     }
-    s3_field one = {s3_copy_text(name), s3_copy_text(value)};
+    s3_field one = {aws_text(name), aws_text(value)};
     if (!one.name || !one.value) {
         mem_free(one.name);
         mem_free(one.value);
@@ -73,8 +66,8 @@ void s3_fields_free(s3_fields *f) {
 bool s3_said_copy(s3_said *out, const s3_said *from) {
     *out = *from;
     out->headers = out->tags = (s3_fields){0};
-    out->kms_key = from->kms_key ? s3_copy_text(str_of(from->kms_key)) : NULL;
-    out->kms_context = from->kms_context ? s3_copy_text(str_of(from->kms_context)) : NULL;
+    out->kms_key = from->kms_key ? aws_text(str_of(from->kms_key)) : NULL;
+    out->kms_context = from->kms_context ? aws_text(str_of(from->kms_context)) : NULL;
     return s3_fields_copy(&out->headers, &from->headers) &&
            s3_fields_copy(&out->tags, &from->tags) && (out->kms_key || !from->kms_key) &&
            (out->kms_context || !from->kms_context);

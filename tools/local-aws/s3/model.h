@@ -37,9 +37,6 @@
 #define S3_REGION_TEXT 64u
 #define S3_WORD_TEXT 32u
 
-/* A copy with a NUL behind it, for mem_free. */
-char *s3_copy_text(weir_str s);
-
 typedef struct s3_field {
     char *name, *value;
 } s3_field;

@@ -2,6 +2,7 @@
  * What a client says of an object when it writes it, and hears again: types, metadata, storage
  * class, encryption.
  */
+#include "aws/parts.h"
 #include "aws/text.h"
 #include "s3/call.h"
 
@@ -148,9 +149,9 @@ static bool read_kms(s3_call *call, s3_said *out) {
     else
         buf_printf(&arn, "arn:aws:kms:%s:%s:%s%.*s", call->bucket->region, o->account,
                    key.len ? "key/" : "alias/aws/s3", STR_FMT(key));
-    if (buf_ok(&arn)) out->kms_key = s3_copy_text(buf_str(&arn));
+    if (buf_ok(&arn)) out->kms_key = aws_text(buf_str(&arn));
     buf_free(&arn);
-    if (context.len) out->kms_context = s3_copy_text(context);
+    if (context.len) out->kms_context = aws_text(context);
     if (out->kms_key && (out->kms_context || !context.len)) return true;
     s3_fail(call, &S3_INTERNAL_ERROR);
     return false;

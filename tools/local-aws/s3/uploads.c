@@ -55,9 +55,10 @@ void s3_op_list_parts(s3_call *call) {
 /* ---- ListMultipartUploads ---- */
 
 typedef struct walk {
-    weir_str prefix, delimiter, key_marker, id_marker;
-    int64_t most, given;
-    bool url, truncated;
+    s3_listing asked;
+    weir_str key_marker, id_marker;
+    int64_t given;
+    bool truncated;
     buf prefixes;
     weir_str last_key, last_id; /* of what was given last; no id behind a rolled-up prefix */
 } walk;
@@ -65,7 +66,7 @@ typedef struct walk {
 static void put_upload(s3_call *call, const walk *w, const s3_upload *u) {
     buf *b = &call->xml;
     s3_xml_open(b, "Upload");
-    s3_xml_key(b, "Key", u->key, w->url);
+    s3_xml_key(b, "Key", u->key, w->asked.url);
     s3_xml_z(b, "UploadId", u->id);
     s3_xml_owner(call, "Initiator");
     s3_xml_owner(call, "Owner");
@@ -91,27 +92,19 @@ static size_t begin(const s3_call *call, const walk *w) {
     return i;
 }
 
-static weir_str rolled_up(const walk *w, weir_str key) {
-    if (!w->delimiter.len || key.len <= w->prefix.len) return (weir_str){NULL, 0};
-    const char *at = memmem(key.ptr + w->prefix.len, (size_t)(key.len - w->prefix.len),
-                            w->delimiter.ptr, (size_t)w->delimiter.len);
-    if (!at) return (weir_str){NULL, 0};
-    return str_make(key.ptr, (size_t)(at - key.ptr) + (size_t)w->delimiter.len);
-}
-
 static void run(s3_call *call, walk *w) {
     const sorted *all = &call->bucket->uploads;
     size_t i = begin(call, w);
     while (i < all->count) {
         const s3_upload *u = all->items[i];
-        if (!str_starts(u->key, w->prefix)) {
+        if (!str_starts(u->key, w->asked.prefix)) {
             i++;
             continue;
         }
-        weir_str up = rolled_up(w, u->key);
+        weir_str up = s3_listing_roll(&w->asked, u->key);
         bool seen = up.ptr && str_eq(up, w->key_marker);
-        if (!seen && w->given == w->most) {
-            w->truncated = w->most > 0;
+        if (!seen && w->given == w->asked.most) {
+            w->truncated = w->asked.most > 0;
             return;
         }
         if (!seen) {
@@ -125,44 +118,32 @@ static void run(s3_call *call, walk *w) {
             continue;
         }
         if (!seen) {
-            s3_xml_open(&w->prefixes, "CommonPrefixes");
-            s3_xml_key(&w->prefixes, "Prefix", up, w->url);
-            s3_xml_close(&w->prefixes, "CommonPrefixes");
+            s3_listing_put(&w->asked, &w->prefixes, up);
         }
         i = sorted_behind_prefix(all, up);
     }
 }
 
 void s3_op_list_uploads(s3_call *call) {
-    walk w = {.prefix = s3_param(call, "prefix"),
-              .delimiter = s3_param(call, "delimiter"),
-              .key_marker = s3_param(call, "key-marker"),
+    walk w = {.key_marker = s3_param(call, "key-marker"),
               .id_marker = s3_param(call, "upload-id-marker")};
-    weir_str encoding = s3_param(call, "encoding-type");
-    if (encoding.len && !str_eq_z(encoding, "url")) {
-        s3_fail_argument(call, "encoding-type", encoding,
-                         "Invalid Encoding Method specified in Request");
-        return;
-    }
-    w.url = encoding.len > 0;
-    if (!s3_param_number(call, "max-uploads", 0, INT32_MAX, S3_PAGE_MAX, &w.most)) return;
-    if (w.most > S3_PAGE_MAX) w.most = S3_PAGE_MAX;
+    if (!s3_listing_read(call, "max-uploads", &w.asked)) return;
     buf_init(&w.prefixes, S3_XML_MAX);
     buf *b = &call->xml;
     s3_xml_begin(b, "ListMultipartUploadsResult");
     s3_xml_put(b, "Bucket", call->bucket->name);
-    s3_xml_key(b, "KeyMarker", w.key_marker, w.url);
+    s3_xml_key(b, "KeyMarker", w.key_marker, w.asked.url);
     s3_xml_put(b, "UploadIdMarker", w.id_marker);
-    s3_xml_key(b, "Prefix", w.prefix, w.url);
-    if (w.delimiter.len) s3_xml_key(b, "Delimiter", w.delimiter, w.url);
-    s3_xml_u64(b, "MaxUploads", (uint64_t)w.most);
-    if (w.url) s3_xml_z(b, "EncodingType", "url");
+    s3_xml_key(b, "Prefix", w.asked.prefix, w.asked.url);
+    if (w.asked.delimiter.len) s3_xml_key(b, "Delimiter", w.asked.delimiter, w.asked.url);
+    s3_xml_u64(b, "MaxUploads", (uint64_t)w.asked.most);
+    if (w.asked.url) s3_xml_z(b, "EncodingType", "url");
     run(call, &w);
     buf_append_str(b, buf_str(&w.prefixes));
     if (!buf_ok(&w.prefixes)) b->failed = true;
     buf_free(&w.prefixes);
     if (w.truncated) {
-        s3_xml_key(b, "NextKeyMarker", w.last_key, w.url);
+        s3_xml_key(b, "NextKeyMarker", w.last_key, w.asked.url);
         s3_xml_put(b, "NextUploadIdMarker", w.last_id);
     }
     s3_xml_bool(b, "IsTruncated", w.truncated);
