@@ -8,11 +8,8 @@ import collections
 import datetime
 import json
 import re
-import threading
 import time
 import urllib.parse
-from email.utils import formatdate
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
 from stub import Answer, KinesisStub, error
 
@@ -42,7 +39,6 @@ class CredentialStub(KinesisStub):
         self.asked = []       # every request that hands out keys: (service, detail)
         self.users = collections.Counter()  # access key id -> answered calls of Kinesis
         self.life_s = 3600
-        self.ahead_s = 0      # of this service's clock
         self.container_token = None
         self.imds_tokens = set()
         self.role = "weir-role"
@@ -124,62 +120,15 @@ class CredentialStub(KinesisStub):
             <SessionToken>{token}</SessionToken><Expiration>{self.expiration()}</Expiration>
             </Credentials></{action}Result></{action}Response>'''.encode(), "text/xml", False)
 
-    # ---- life ----
+    # ---- every request ----
 
-    def start(self):
-        stub = self
-
-        class Handler(BaseHTTPRequestHandler):
-            protocol_version = "HTTP/1.1"
-
-            def answer_any(self):
-                body = self.rfile.read(int(self.headers.get("Content-Length", 0)))
-                target = self.headers.get("X-Amz-Target")
-                path = urllib.parse.urlsplit(self.path).path
-                service = "kinesis" if target else "container" if path == "/container" else \
-                    "imds" if path.startswith("/latest") else "sts"
-                if target:
-                    answer = stub.refusal(self.headers)
-                    if not answer:
-                        key = re.search(r"Credential=([^/]+)/", self.headers["Authorization"])[1]
-                        stub.users[key] += 1
-                        answer = stub.serve(target.split(".")[1], self.headers.get("Content-Type", ""), body)
-                else:
-                    answer = stub.scripted(service) or stub.do_keys(service, path, self.headers, body)
-                if answer.close:
-                    self.close_connection = True
-                    self.connection.close()
-                    return
-                self.send_response_only(answer.status)
-                self.send_header("Date", formatdate(time.time() + stub.ahead_s, usegmt=True))
-                self.send_header("Content-Type", answer.content_type)
-                self.send_header("Content-Length", str(len(answer.body)))
-                self.end_headers()
-                self.wfile.write(answer.body)
-
-            do_GET = do_POST = do_PUT = answer_any
-
-            def log_message(self, *_):
-                pass
-
-            def handle(self):
-                with stub.lock:
-                    stub.connections.add(self.connection)
-                try:
-                    super().handle()
-                except (OSError, ValueError):
-                    pass  # the client hung up, or was hung up on
-                finally:
-                    with stub.lock:
-                        stub.connections.discard(self.connection)
-
-        class Server(ThreadingHTTPServer):
-            daemon_threads = True
-            request_queue_size = 64
-
-            def handle_error(self, *_):
-                pass
-
-        self.server = Server(("127.0.0.1", self.port), Handler)
-        self.port = self.server.server_address[1]
-        threading.Thread(target=self.server.serve_forever, args=(0.02,), daemon=True).start()
+    def answer(self, path, headers, body):
+        target, path = headers.get("X-Amz-Target"), urllib.parse.urlsplit(path).path
+        if not target:
+            service = "container" if path == "/container" else "imds" if path.startswith("/latest") else "sts"
+            return self.scripted(service) or self.do_keys(service, path, headers, body)
+        refusal = self.refusal(headers)
+        if refusal:
+            return refusal
+        self.users[re.search(r"Credential=([^/]+)/", headers["Authorization"])[1]] += 1
+        return super().answer(path, headers, body)

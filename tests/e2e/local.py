@@ -1,16 +1,32 @@
 """weir-local as a fixture: started on a port of its own, its clock and its faults at hand."""
 
 import json
+import shutil
 import subprocess
 import urllib.request
 import warnings
 
 import boto3
+import pytest
 from botocore.config import Config
+from botocore.exceptions import ClientError
 
 import weir
 
+ONCE = {"total_max_attempts": 1, "mode": "standard"}
 PROGRAM = weir.PROGRAM.parent / "weir-local"
+need_curl = pytest.mark.skipif(not shutil.which("curl"), reason="curl is not installed")
+
+
+def refused(call, **arguments):
+    """Code and message of the refusal that the call must meet."""
+    with pytest.raises(ClientError) as error:
+        call(**arguments)
+    return error.value.response["Error"]["Code"], error.value.response["Error"]["Message"]
+
+
+def code(call, **arguments):
+    return refused(call, **arguments)[0]
 
 
 class LocalAws:
@@ -49,12 +65,14 @@ class LocalAws:
         self.process.stdout.close()
         self.log.close()
 
-    def client(self, service, retries=None, **more):
+    def client(self, service, retries=None, checked=True, **more):
+        """`checked` False: what is sent is left to the service to check."""
         keys = {"aws_access_key_id": "local", "aws_secret_access_key": "local-secret", **more}
         warnings.filterwarnings("ignore", category=ResourceWarning)
         return boto3.client(service, endpoint_url=self.endpoint, region_name="us-east-1", **keys,
                             config=Config(retries=retries or {"max_attempts": 8, "mode": "standard"},
-                                          read_timeout=30, max_pool_connections=16))
+                                          parameter_validation=checked, read_timeout=30,
+                                          max_pool_connections=16))
 
     def admin(self, method, what, body=None):
         data = None if body is None else json.dumps(body).encode()

@@ -16,9 +16,8 @@ from botocore.config import Config
 from botocore.credentials import Credentials
 from botocore.exceptions import ClientError
 
-from local import LocalAws
+from local import ONCE, LocalAws
 
-ONCE = {"total_max_attempts": 1, "mode": "standard"}
 PART_MIN = 5 << 20
 
 

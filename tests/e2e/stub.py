@@ -9,6 +9,8 @@ import collections
 import json
 import socket
 import threading
+import time
+from email.utils import formatdate
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
 Answer = collections.namedtuple("Answer", "status body content_type close")
@@ -47,6 +49,7 @@ class KinesisStub:
         self.port = port
         self.server = None
         self.connections = set()
+        self.ahead_s = 0  # of this service's clock
 
     # ---- what a test says ----
 
@@ -88,21 +91,22 @@ class KinesisStub:
         class Handler(BaseHTTPRequestHandler):
             protocol_version = "HTTP/1.1"
 
-            def do_POST(self):  # the base class's naming
-                size = int(self.headers.get("Content-Length", 0))
-                body = self.rfile.read(size)
-                operation = self.headers.get("X-Amz-Target", ".").split(".")[1]
-                answer = stub.serve(operation, self.headers.get("Content-Type", ""), body)
+            def answer_any(self):
+                body = self.rfile.read(int(self.headers.get("Content-Length", 0)))
+                answer = stub.answer(self.path, self.headers, body)
                 if answer.close:
                     self.close_connection = True
                     self.connection.close()
                     return
-                self.send_response(answer.status)
+                self.send_response_only(answer.status)
+                self.send_header("Date", formatdate(time.time() + stub.ahead_s, usegmt=True))
                 self.send_header("Content-Type", answer.content_type)
                 self.send_header("Content-Length", str(len(answer.body)))
                 self.send_header("x-amzn-RequestId", "11111111-2222-3333-4444-555555555555")
                 self.end_headers()
                 self.wfile.write(answer.body)
+
+            do_GET = do_POST = do_PUT = answer_any  # the base class's naming
 
             def log_message(self, *_):
                 pass
@@ -144,6 +148,11 @@ class KinesisStub:
                         pass  # it is gone already
 
     # ---- the service ----
+
+    def answer(self, path, headers, body):
+        """To any request; `path` with its query."""
+        operation = headers.get("X-Amz-Target", ".").split(".")[1]
+        return self.serve(operation, headers.get("Content-Type", ""), body)
 
     def serve(self, operation, content_type, body):
         with self.lock:

@@ -6,15 +6,12 @@ import re
 import time
 from datetime import datetime, timezone
 
-import boto3
 import pytest
-from botocore.config import Config
 from botocore.exceptions import ClientError
 
-from local import LocalAws
+from local import ONCE, LocalAws, code, refused
 from processes import wait_for
 
-ONCE = {"total_max_attempts": 1, "mode": "standard"}
 ROLE = "arn:aws:iam::000000000000:role/firehose"
 BUCKET = "arn:aws:s3:::bucket"
 UUID = r"[0-9a-f]{8}-[0-9a-f]{4}-4[0-9a-f]{3}-[89ab][0-9a-f]{3}-[0-9a-f]{12}"
@@ -79,23 +76,6 @@ def shared(tmp_path_factory):
     with LocalAws(tmp_path_factory.mktemp("firehose"), "--auth", "verify", "--bucket", "bucket",
                   "--delivery-stream", "ready=bucket/ready/") as local:
         yield Stand(local)
-
-
-def refused(call, **arguments):
-    with pytest.raises(ClientError) as error:
-        call(**arguments)
-    return error.value.response["Error"]["Code"], error.value.response["Error"]["Message"]
-
-
-def code(call, **arguments):
-    return refused(call, **arguments)[0]
-
-
-def unchecked(local):
-    """A client that leaves checking to the service."""
-    return boto3.client("firehose", endpoint_url=local.endpoint, region_name="us-east-1",
-                        aws_access_key_id="local", aws_secret_access_key="local-secret",
-                        config=Config(parameter_validation=False, retries=ONCE))
 
 
 # ---- delivery ----
@@ -320,7 +300,7 @@ def test_what_a_destination_may_not_be(shared, config, part):
 
 
 def test_validation_of_a_destination(shared):
-    c = unchecked(shared.local)
+    c = shared.local.client("firehose", ONCE, checked=False)
 
     def create(name="refused", **config):
         c.create_delivery_stream(DeliveryStreamName=name, ExtendedS3DestinationConfiguration={
@@ -454,7 +434,7 @@ def test_streams_are_listed(stand):
     assert stand.firehose.list_delivery_streams(DeliveryStreamType="MSKAsSource")["DeliveryStreamNames"] == []
     assert len(stand.firehose.list_delivery_streams(DeliveryStreamType="DirectPut")["DeliveryStreamNames"]) == 10
     for limit in (0, 10001):
-        assert code(unchecked(stand.local).list_delivery_streams, Limit=limit) == "ValidationException"
+        assert code(stand.local.client("firehose", ONCE, checked=False).list_delivery_streams, Limit=limit) == "ValidationException"
 
 
 def test_a_destination_is_changed(stand):
@@ -549,7 +529,7 @@ def test_tags(stand):
     for tag in ({"Key": "k" * 129}, {"Key": "aws:x"}, {"Key": "a", "Value": "v" * 257}, {"Key": "a!"},
                 {"Key": "a", "Value": "\n"}):
         assert code(c.tag_delivery_stream, Tags=[tag], **name) == "ValidationException", tag
-    assert code(unchecked(stand.local).tag_delivery_stream, Tags=[], **name) == "ValidationException"
+    assert code(stand.local.client("firehose", ONCE, checked=False).tag_delivery_stream, Tags=[], **name) == "ValidationException"
     c.tag_delivery_stream(Tags=[{"Key": f"k{i}"} for i in range(48)], **name)
     assert code(c.tag_delivery_stream, Tags=[{"Key": "one-more"}], **name) == "LimitExceededException"
     c.tag_delivery_stream(Tags=[{"Key": "k1", "Value": "changed"}], **name)
@@ -558,7 +538,7 @@ def test_tags(stand):
 # ---- limits ----
 
 def test_limits_of_a_request(shared):
-    c = unchecked(shared.local)
+    c = shared.local.client("firehose", ONCE, checked=False)
 
     def batch(records):
         return c.put_record_batch(DeliveryStreamName="ready", Records=[{"Data": r} for r in records])

@@ -4,18 +4,15 @@ import datetime
 import json
 import uuid
 
-import boto3
 import jsonpatch
 import pytest
 from aws_schema_registry import KafkaDeserializer, KafkaSerializer, SchemaRegistryClient
 from aws_schema_registry.avro import AvroSchema
-from botocore.config import Config
 from botocore.exceptions import ClientError
 
-from local import LocalAws
+from local import ONCE, LocalAws, code, refused
 from processes import wait_for
 
-ONCE = {"total_max_attempts": 1, "mode": "standard"}
 USER = '{"type": "record", "name": "User", "fields": [{"name": "name", "type": "string"}]}'
 USER_2 = ('{"type": "record", "name": "User", "fields": [{"name": "name", "type": "string"}, '
           '{"name": "age", "type": ["null", "int"], "default": null}]}')
@@ -44,23 +41,6 @@ def place(glue):
 def settings(endpoint):
     yield lambda **values: endpoint.admin("POST", "glue", values)
     endpoint.admin("POST", "glue", {"pending_polls": 0, "outcome": "AVAILABLE"})
-
-
-def refused(call, **arguments):
-    with pytest.raises(ClientError) as error:
-        call(**arguments)
-    return error.value.response["Error"]["Code"], error.value.response["Error"]["Message"]
-
-
-def code(call, **arguments):
-    return refused(call, **arguments)[0]
-
-
-def unchecked(endpoint):
-    """A client that leaves checking to the service."""
-    return boto3.client("glue", endpoint_url=endpoint.endpoint, region_name="us-east-1",
-                        aws_access_key_id="local", aws_secret_access_key="local-secret",
-                        config=Config(parameter_validation=False, retries=ONCE))
 
 
 def create(glue, place, name="orders", definition=USER, data_format="AVRO", **more):
@@ -259,7 +239,7 @@ def test_schemas_are_listed_by_pages(endpoint, glue, place):
         assert code(glue.list_schemas, NextToken=token) == "InvalidInputException"
     assert code(glue.list_registries, NextToken=first["NextToken"]) == "InvalidInputException"
     for size in (0, 101):
-        assert code(unchecked(endpoint).list_schemas, MaxResults=size) == "InvalidInputException"
+        assert code(endpoint.client("glue", ONCE, checked=False).list_schemas, MaxResults=size) == "InvalidInputException"
     assert code(glue.list_schemas, RegistryId={"RegistryName": "none"}) == "EntityNotFoundException"
 
 
@@ -618,7 +598,7 @@ def test_signatures_faults_and_statistics(endpoint, place):
 
 
 def test_a_type_that_does_not_fit_is_refused(endpoint, place):
-    c = unchecked(endpoint)
+    c = endpoint.client("glue", ONCE, checked=False)
     create(c, place)
     for call, arguments in ((c.list_registries, {"MaxResults": "5"}), (c.create_registry, {"RegistryName": 5}),
                             (c.get_schema, {"SchemaId": {"SchemaName": ["a"]}}),

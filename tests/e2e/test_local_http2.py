@@ -3,16 +3,15 @@
 import base64
 import json
 import os
-import shutil
 import subprocess
 
 import pytest
 from botocore.eventstream import EventStreamBuffer
 
-from local import LocalAws
+from local import LocalAws, need_curl
 from processes import wait_for
 
-pytestmark = pytest.mark.skipif(not shutil.which("curl"), reason="curl is not installed")
+pytestmark = need_curl
 SHARD = "shardId-000000000000"
 STREAM_ERROR = 92  # curl's status for a stream that was reset
 

@@ -14,11 +14,10 @@ from botocore.config import Config
 from botocore.exceptions import ClientError
 from botocore.utils import ContainerMetadataFetcher, InstanceMetadataFetcher
 
-from local import LocalAws
+from local import ONCE, LocalAws
 
 ROLE = "arn:aws:iam::123456789012:role/path/reader"
 OTHER = "arn:aws:iam::210987654321:role/far"
-ONCE = {"total_max_attempts": 1, "mode": "standard"}
 NAMESPACE = "{https://sts.amazonaws.com/doc/2011-06-15/}"
 
 
@@ -53,13 +52,6 @@ def unsigned(local, service):
     from botocore import UNSIGNED
     return boto3.client(service, endpoint_url=local.endpoint, region_name="us-east-1",
                         config=Config(signature_version=UNSIGNED, retries=ONCE))
-
-
-def careless(local):
-    """A client that leaves the checking to the service."""
-    return boto3.client("sts", endpoint_url=local.endpoint, region_name="us-east-1", aws_access_key_id="local",
-                        aws_secret_access_key="local-secret",
-                        config=Config(parameter_validation=False, retries=ONCE))
 
 
 def jwt(**claims):
@@ -185,7 +177,7 @@ def test_presigned_identity(local, sts):
     ({"RoleArn": "arn:aws:iam::1"}, "greater than or equal to 20"),
 ], ids=lambda v: next(iter(v)) if isinstance(v, dict) else "")
 def test_limits_of_roles(local, more, said):
-    sts = careless(local)
+    sts = local.client("sts", ONCE, checked=False)
     arguments = {"RoleArn": ROLE, "RoleSessionName": "me", **more}
     error = refused(sts.assume_role, **arguments)
     assert error[:2] == ("ValidationError", 400) and said in error[2], error
@@ -194,7 +186,7 @@ def test_limits_of_roles(local, more, said):
 
 
 def test_more_than_one_thing_is_wrong(local):
-    error = refused(careless(local).assume_role, RoleArn=ROLE, RoleSessionName="a b", DurationSeconds=1)
+    error = refused(local.client("sts", ONCE, checked=False).assume_role, RoleArn=ROLE, RoleSessionName="a b", DurationSeconds=1)
     assert error[2].startswith("2 validation errors detected: Value 'a b' at 'roleSessionName'")
 
 

@@ -4,14 +4,11 @@ import stat
 import time
 import uuid
 
-import boto3
 import pytest
-from botocore.config import Config
 from botocore.exceptions import ClientError
 
-from local import LocalAws
+from local import ONCE, LocalAws
 
-ONCE = {"total_max_attempts": 1, "mode": "standard"}
 MISSING = "Secrets Manager can't find the specified secret."
 
 
@@ -31,12 +28,6 @@ def refused(call, **arguments):
         call(**arguments)
     answer = error.value.response
     return answer["Error"]["Code"], answer["Error"]["Message"], answer["ResponseMetadata"]["HTTPStatusCode"]
-
-
-def careless(local):
-    return boto3.client("secretsmanager", endpoint_url=local.endpoint, region_name="us-east-1",
-                        aws_access_key_id="local", aws_secret_access_key="local-secret",
-                        config=Config(parameter_validation=False, retries=ONCE))
 
 
 def token():
@@ -196,7 +187,7 @@ def test_many_at_once(sm):
 
 def test_limits(local, sm):
     sm.create_secret(Name="x" * 512, SecretString="y" * 65536)
-    loose = careless(local)
+    loose = local.client("secretsmanager", ONCE, checked=False)
     for arguments in {"Name": "x" * 513}, {"Name": ""}, {"Name": "a b"}, {"Name": "ä"}, \
             {"Name": "n", "SecretString": "y" * 65537}, {"Name": "n", "SecretString": ""}, \
             {"Name": "n", "ClientRequestToken": "short"}, {"Name": "n", "ClientRequestToken": '"' * 36}, \

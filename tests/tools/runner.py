@@ -28,8 +28,8 @@ STAGES = ["unit", "e2e", "docs", "format", "asan", "tsan", "clang", "tidy"]
 FROZEN = ROOT / "tests" / "abi"  # headers of released versions stay as they were
 SOURCE_FOLDERS = ["core", "sdk", "plugins", "bench", "tests"]
 
-# The end-to-end tests that a sanitizer build leaves out: those that measure (memory, speed) and
-# those whose length comes from an emulator, not from weir.
+# The end-to-end tests that a sanitizer build leaves out: those that measure memory and those whose
+# length comes from an emulator, not from weir.
 NOT_UNDER_ASAN = "not slow and not chaos and not measure"
 NOT_UNDER_TSAN = NOT_UNDER_ASAN + " and not cli"
 
