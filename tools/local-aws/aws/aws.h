@@ -91,9 +91,8 @@ void aws_give(aws_call *call);
 /* 200 with the parts given. Ends the call. */
 void aws_send(aws_call *call);
 /* Frees the call when an operation answers through the exchange by itself, or later: after this
- * only call->x, taken before, lives on, and the operation sets its own exchange_on_close. aws_leave
- * sets the headers of request id and content type, aws_release sets none. */
-void aws_leave(aws_call *call);
+ * only call->x, taken before, lives on, and the operation sets its own exchange_on_close. No
+ * header is set. */
 void aws_release(aws_call *call);
 
 /* ---- reading ---- */

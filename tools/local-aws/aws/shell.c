@@ -149,11 +149,6 @@ void aws_send(aws_call *call) {
     exchange_send(x);
 }
 
-void aws_leave(aws_call *call) {
-    put_headers(call);
-    aws_release(call);
-}
-
 void aws_release(aws_call *call) {
     exchange_on_close(call->x, NULL, NULL);
     call_free(call);

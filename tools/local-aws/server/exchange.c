@@ -61,10 +61,6 @@ const server_request *exchange_request(const exchange *x) {
     return &x->request;
 }
 
-server *exchange_server(const exchange *x) {
-    return x->srv;
-}
-
 static weir_str find(const server_header *headers, uint32_t count, const char *name) {
     for (uint32_t i = 0; i < count; i++)
         if (str_eq_z(headers[i].name, name)) return headers[i].value;

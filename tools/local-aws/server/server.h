@@ -125,7 +125,6 @@ typedef struct server_request {
 } server_request;
 
 const server_request *exchange_request(const exchange *x);
-server *exchange_server(const exchange *x);
 /* The first header of that lower-case name; ptr is NULL if there is none. */
 weir_str exchange_request_header(const exchange *x, const char *name);
 weir_str server_request_header(const server_request *r, const char *name); /* the same */
