@@ -19,9 +19,13 @@ from processes import start_server  # noqa: E402
 from stub import KinesisStub  # noqa: E402
 
 
+@pytest.hookimpl(tryfirst=True)  # before -m chooses
 def pytest_collection_modifyitems(items):
     if not weir_module.PROGRAM.exists():
         raise pytest.UsageError(f"{weir_module.PROGRAM} does not exist; build it: scripts/build")
+    for item in items:
+        if Path(item.fspath).name.startswith(ENDPOINT_ALONE):
+            item.add_marker(pytest.mark.endpoint)
     for item in items:  # sanitizers are slower than the limits of pytest.ini allow for
         if weir_module.SANITIZED and not item.get_closest_marker("timeout"):
             item.add_marker(pytest.mark.timeout(900))

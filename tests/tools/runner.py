@@ -31,7 +31,7 @@ SOURCE_FOLDERS = ["core", "sdk", "plugins", "bench", "tests"]
 # The end-to-end tests that a sanitizer build leaves out: those that measure memory and those whose
 # length comes from an emulator, not from weir.
 NOT_UNDER_ASAN = "not slow and not chaos and not measure"
-NOT_UNDER_TSAN = NOT_UNDER_ASAN + " and not cli"
+NOT_UNDER_TSAN = NOT_UNDER_ASAN + " and not cli and not endpoint"
 
 
 class Results:
