@@ -18,6 +18,11 @@ from kinesis_endpoints import ENV, NAMES, KinesisLocal, WeirLocal, aws_client  #
 from processes import start_server  # noqa: E402
 from stub import KinesisStub  # noqa: E402
 
+# Files whose tests run boto3 and the like against weir-local, and not weir.
+ENDPOINT_ALONE = ("test_local_kinesis", "test_local_s3", "test_local_firehose", "test_local_glue",
+                  "test_local_identity", "test_local_secrets", "test_local_unknown", "test_local_http2",
+                  "test_same_results", "test_judges")
+
 
 @pytest.hookimpl(tryfirst=True)  # before -m chooses
 def pytest_collection_modifyitems(items):
