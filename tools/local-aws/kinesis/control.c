@@ -83,7 +83,7 @@ void kinesis_create_stream(aws_call *call) {
     s->on_demand = on_demand;
     s->record_kib = kib;
     if (!kinesis_add_tag_map(call, &s->tags, aws_in(call, "Tags"))) {
-        map_remove(k->streams, name);
+        map_remove(k->streams, str_of(s->name)); /* `name` went with the call */
         stream_free(s);
         return;
     }

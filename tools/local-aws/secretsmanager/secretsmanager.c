@@ -47,14 +47,17 @@ void secrets_invalid(aws_call *call, const char *field, const char *constraint) 
              constraint);
 }
 
+static bool check_id(aws_call *call, weir_str id) {
+    if (id.len && id.len <= 2048) return true;
+    secrets_invalid(call, "secretId",
+                    id.ptr ? "Member must have length between 1 and 2048"
+                           : "Member must not be null");
+    return false;
+}
+
 secret *secret_of_call(aws_call *call, bool usable) {
     weir_str id = aws_in_str(call, "SecretId");
-    if (!id.len || id.len > 2048) {
-        secrets_invalid(call, "secretId",
-                        id.ptr ? "Member must have length between 1 and 2048"
-                               : "Member must not be null");
-        return NULL;
-    }
+    if (!check_id(call, id)) return NULL;
     secret *one = secret_find(call->state, id);
     if (!one)
         aws_fail(call, &SECRETS_NOT_FOUND, "Secrets Manager can't find the specified secret.");
@@ -175,7 +178,8 @@ static void deleted(aws_call *call, const char *arn, const char *name, int64_t a
 static void force(aws_call *call) {
     secrets *s = call->state;
     weir_str id = aws_in_str(call, "SecretId");
-    secret *one = id.len ? secret_find(s, id) : NULL;
+    if (!check_id(call, id)) return;
+    secret *one = secret_find(s, id);
     const local_options *o = local_settings(s->home);
     char *arn = one ? arena_printf(call->memory, "%s", one->arn)
                     : arena_printf(call->memory, "arn:aws:secretsmanager:%s:%s:secret:%.*s",

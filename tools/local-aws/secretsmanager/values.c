@@ -404,8 +404,8 @@ void secrets_tag(aws_call *call) {
 
 void secrets_untag(aws_call *call) {
     secret *one = secret_of_call(call, true);
-    const weir_value *keys = aws_in(call, "TagKeys");
     if (!one) return;
+    const weir_value *keys = aws_in(call, "TagKeys");
     if (!keys || keys->type != WEIR_V_ARRAY) {
         secrets_invalid(call, "tagKeys", "Member must not be null");
         return;

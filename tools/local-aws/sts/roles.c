@@ -177,7 +177,8 @@ static bool token_in_time(sts_call *call, const weir_value *claims) {
     int64_t now_s = server_told_ms(local_server(call->s->home)) / 1000;
     int64_t exp_s = INT64_MAX;
     if (exp && exp->type == WEIR_V_I64) exp_s = exp->as.i64;
-    if (exp && exp->type == WEIR_V_F64 && exp->as.f64 < 1e15) exp_s = (int64_t)exp->as.f64;
+    if (exp && exp->type == WEIR_V_F64 && exp->as.f64 < 1e15)
+        exp_s = exp->as.f64 < 0 ? 0 : (int64_t)exp->as.f64;
     if (now_s < exp_s) return true;
     sts_fail(call, &expired,
              "Token expired: current date/time %" PRId64
