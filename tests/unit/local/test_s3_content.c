@@ -133,11 +133,26 @@ static void ranges(void **state) {
         bool ok;
         uint64_t at, len;
     } rows[] = {
-        {"bytes=0-0", true, 0, 1},      {"bytes=0-", true, 0, 100},     {"bytes=99-", true, 99, 1},
-        {"bytes=10-19", true, 10, 10},  {"bytes=90-200", true, 90, 10}, {"bytes=-5", true, 95, 5},
-        {"bytes=-500", true, 0, 100},   {"bytes=100-", true, 100, 0},   {"bytes=-0", true, 100, 0},
-        {"bytes=5-4", false, 0, 0},     {"bytes=-", false, 0, 0},       {"bytes=a-b", false, 0, 0},
-        {"bytes=0-1,3-4", false, 0, 0}, {"items=0-1", false, 0, 0},     {"", false, 0, 0},
+        {"bytes=0-0", true, 0, 1},
+        {"bytes=0-", true, 0, 100},
+        {"bytes=99-", true, 99, 1},
+        {"bytes=10-19", true, 10, 10},
+        {"bytes=90-200", true, 90, 10},
+        {"bytes=-5", true, 95, 5},
+        {"bytes=-500", true, 0, 100},
+        {"bytes=100-", true, 100, 0},
+        {"bytes=-0", true, 100, 0},
+        {"bytes=5-4", false, 0, 0},
+        {"bytes=-", false, 0, 0},
+        {"bytes=a-b", false, 0, 0},
+        {"bytes=0-1,3-4", false, 0, 0},
+        {"items=0-1", false, 0, 0},
+        {"", false, 0, 0},
+        {"bytes=0-999999999999999999999999", true, 0, 100},
+        {"bytes=7-9223372036854775807", true, 7, 93},
+        {"bytes=999999999999999999999999-", true, INT64_MAX, 0},
+        {"bytes=-999999999999999999999999", true, 0, 100},
+        {"bytes=+1-2", false, 0, 0},
     };
     for (size_t i = 0; i < sizeof rows / sizeof rows[0]; i++) {
         uint64_t at = 0, len = 0;

@@ -118,7 +118,8 @@ static void fail_each(const step *s) {
 static void requests(void **state) {
     (void)state;
     static const step steps[] = {
-        {"PUT /box/key?x=1 HTTP/1.1\r\nx-amz-meta-a: b\r\nx-amz-tagging: c=d\r\n"
+        {"PUT /box/key?x-id=PutObject&x-amz-meta-b=c HTTP/1.1\r\n"
+         "x-amz-meta-a: b\r\nx-amz-tagging: c=d\r\n"
          "x-amz-server-side-encryption: aws:kms\r\nx-amz-checksum-crc32: y/Q5Jg==",
          "123456789", 200, "GET /box/key HTTP/1.1", "123456789"},
         {"GET /box/key HTTP/1.1\r\nx-amz-checksum-mode: ENABLED", "", 200, "GET /box/key HTTP/1.1",

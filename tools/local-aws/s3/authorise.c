@@ -60,14 +60,30 @@ static void fail_mismatch(s3_call *call) {
     s3_fail(call, &S3_SIGNATURE);
 }
 
+/* Whether it is a signature of another kind than version 4's: answered then. */
+static bool other_mechanism(s3_call *call) {
+    weir_str text = s3_header(call, "authorization");
+    if (text.ptr ? str_starts(text, STR("AWS ")) || str_starts(text, STR("AWS4-ECDSA"))
+                 : s3_has_param(call, "AWSAccessKeyId")) {
+        s3_fail_text(call, &S3_INVALID_REQUEST,
+                     "The authorization mechanism you have provided is not supported. Please use "
+                     "AWS4-HMAC-SHA256.");
+        return true;
+    }
+    if (!text.ptr || str_starts(text, STR("AWS"))) return false;
+    s3_fail_argument(call, "Authorization", text, "Unsupported Authorization Type");
+    return true;
+}
+
 static bool signature(s3_call *call) {
     switch (aws_authenticate(call->s->home, call->x, "s3", &call->who)) {
     case AWS_AUTH_OK:
         return true;
     case AWS_AUTH_MISSING:
-        s3_fail(call, &S3_ACCESS_DENIED);
+        if (!other_mechanism(call)) s3_fail(call, &S3_ACCESS_DENIED);
         return false;
     case AWS_AUTH_INCOMPLETE:
+        if (other_mechanism(call)) return false;
         s3_fail(call, presigned(call) ? &S3_AUTH_QUERY : &S3_AUTH_HEADER);
         return false;
     case AWS_AUTH_UNKNOWN:

@@ -77,6 +77,7 @@ void s3_op_create_bucket(s3_call *call) {
         s3_fail(call, &S3_BUCKET_OWNED);
         return;
     }
+    if (!s3_acl_allowed(call, &S3_INVALID_BUCKET_ACL)) return;
     if (!choose_region(call, constraint, &chosen)) return;
     s3_bucket *b = s3_bucket_new(call->bucket_name, chosen, s3_now(call->s));
     sorted *all = &call->s->buckets;

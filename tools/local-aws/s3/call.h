@@ -30,8 +30,10 @@ typedef struct s3_operation {
 typedef struct s3_call {
     s3 *s;
     exchange *x;
-    const server_request *r;
+    const server_request *r;   /* the exchange's, or with_query: */
+    server_request with_query; /* with the headers that a presigned URL says in its query */
     const s3_operation *op;
+    weir_str unknown;     /* the parameter for which there is no operation; ptr NULL: none */
     weir_str bucket_name; /* empty: the service itself */
     weir_str key;         /* decoded; empty: the bucket itself */
     struct {
@@ -60,6 +62,10 @@ bool s3_param_number(s3_call *call, const char *name, int64_t low, int64_t high,
                      int64_t *out);
 /* Percent-decoding into the arena; with `plus` a '+' is a space. ptr NULL without memory. */
 weir_str s3_decode(s3_call *call, weir_str text, bool plus);
+
+/* ACLs that say more than that all is the bucket's owner's, which is what every bucket here says;
+ * `e` is what is answered. False: answered. */
+bool s3_acl_allowed(s3_call *call, const s3_error *e);
 
 /* The body, once: out of aws-chunked, held against the digests and checksums that came with it. It
  * becomes the caller's. `sum` (may be NULL) is what the client stated, SUM_NONE if nothing. False:
@@ -193,7 +199,8 @@ S3_OPERATIONS(S3_DECLARE)
 
 /* Where Host and path point; the query; which operation. False: answered. */
 bool s3_route(s3_call *call);
-const s3_operation *s3_find_operation(const s3_call *call); /* NULL: none */
+/* NULL: none, maybe for the parameter that is call->unknown then. */
+const s3_operation *s3_find_operation(s3_call *call);
 /* Signature and region. False: answered. */
 bool s3_authorise(s3_call *call);
 /* Answers a wrong region: 301 or AuthorizationHeaderMalformed. */

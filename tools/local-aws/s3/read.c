@@ -9,6 +9,18 @@
 
 /* ---- ranges ---- */
 
+/* Digits, and nothing else; what is more than any object has is INT64_MAX. */
+static bool read_offset(weir_str text, int64_t *out) {
+    int64_t n = 0;
+    for (size_t i = 0; i < text.len; i++) {
+        char c = text.ptr[i];
+        if (c < '0' || c > '9') return false;
+        n = n > (INT64_MAX - 9) / 10 ? INT64_MAX : n * 10 + (c - '0');
+    }
+    *out = n;
+    return text.len > 0;
+}
+
 bool s3_range_read(weir_str text, uint64_t size, uint64_t *at, uint64_t *len) {
     if (!str_starts(text, STR("bytes="))) return false;
     text = str_make(text.ptr + 6, (size_t)text.len - 6);
@@ -17,8 +29,8 @@ bool s3_range_read(weir_str text, uint64_t size, uint64_t *at, uint64_t *len) {
     weir_str low = str_make(text.ptr, (size_t)(dash - text.ptr));
     weir_str high = str_make(dash + 1, (size_t)text.len - (size_t)low.len - 1);
     int64_t a = 0, b = INT64_MAX;
-    if (low.len && (!str_to_i64(low, &a) || a < 0)) return false;
-    if (high.len && (!str_to_i64(high, &b) || b < 0)) return false;
+    if (low.len && !read_offset(low, &a)) return false;
+    if (high.len && !read_offset(high, &b)) return false;
     if (!low.len && !high.len) return false;
     *at = *len = 0;
     if (!low.len) { /* the last b bytes */

@@ -53,14 +53,30 @@ static void call_free(s3_call *call) {
 
 /* ---- one request ---- */
 
+static void fail_unknown(s3_call *call) {
+    static const char *const methods[] = {"GET", "HEAD", "PUT", "POST", "DELETE"};
+    weir_str name = call->unknown;
+    bool known = false;
+    for (size_t i = 0; i < sizeof methods / sizeof methods[0]; i++)
+        known = known || str_eq_z(call->r->method, methods[i]);
+    if (!known || !name.ptr) {
+        s3_fail(call, &S3_METHOD);
+        return;
+    }
+    if (str_eq_z(name, "versionId")) {
+        s3_fail_argument(call, "versionId", s3_param(call, "versionId"),
+                         "This operation does not accept a version-id.");
+        return;
+    }
+    s3_detail(call, "Parameter", name);
+    s3_fail_text(call, &S3_NOT_IMPLEMENTED,
+                 "The parameter '%.*s' of the query implies functionality that is not implemented",
+                 STR_FMT(name));
+}
+
 static void run(s3_call *call) {
     if (!call->op) {
-        bool known = str_eq_z(call->r->method, "GET") || str_eq_z(call->r->method, "PUT") ||
-                     str_eq_z(call->r->method, "POST") || str_eq_z(call->r->method, "DELETE");
-        if (known && call->query_count)
-            s3_fail(call, &S3_NOT_IMPLEMENTED);
-        else
-            s3_fail(call, &S3_METHOD);
+        fail_unknown(call);
         return;
     }
     if (call->key.len > S3_KEY_BYTES_MAX) {
@@ -106,9 +122,13 @@ static void serve(void *state, exchange *x) {
 static void fail(void *state, exchange *x, unsigned status, const char *code, const char *message) {
     s3 *s = state;
     s3_call call;
-    if (!call_init(&call, s, x) || !s3_route(&call)) {
+    if (!call_init(&call, s, x)) {
         call_free(&call);
         exchange_abort(x);
+        return;
+    }
+    if (!s3_route(&call)) { /* answered, though not with what was asked for */
+        call_free(&call);
         return;
     }
     const s3_error *known = s3_error_named(str_of(code));

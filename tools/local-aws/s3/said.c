@@ -221,9 +221,18 @@ static bool refuse_kinds(s3_call *call) {
     return false;
 }
 
+bool s3_acl_allowed(s3_call *call, const s3_error *e) {
+    weir_str acl = s3_header(call, "x-amz-acl");
+    bool ok = !acl.ptr || str_eq_z(acl, "private") || str_eq_z(acl, "bucket-owner-full-control");
+    for (uint32_t i = 0; ok && i < call->r->header_count; i++)
+        ok = !str_starts(call->r->headers[i].name, STR("x-amz-grant-"));
+    if (!ok) s3_fail(call, e);
+    return ok;
+}
+
 bool s3_said_read(s3_call *call, s3_said *out) {
     *out = (s3_said){0};
-    if (!refuse_kinds(call)) return false;
+    if (!refuse_kinds(call) || !s3_acl_allowed(call, &S3_NO_ACLS)) return false;
     weir_str tags = s3_header(call, "x-amz-tagging");
     if (read_headers(call, out) && read_class(call, out) && read_encryption(call, out) &&
         (!tags.len || s3_tags_read_header(call, tags, &out->tags)))
