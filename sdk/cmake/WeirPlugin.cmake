@@ -9,7 +9,7 @@
 # and the Markdown page of its options. Works in weir's own tree and after find_package(weir).
 #
 # HEADERS takes the place of the SDK's include folder (tests of other ABI versions). NO_INSTALL
-# leaves the plugin out of `cmake --install` and its page out of the documentation.
+# leaves the plugin out of `cmake --install` (component `runtime`) and its page out of the documentation.
 
 set(WEIR_PLUGIN_CMAKE_DIR ${CMAKE_CURRENT_LIST_DIR} CACHE INTERNAL "where weir_plugin.py is")
 
@@ -125,7 +125,7 @@ function(weir_add_plugin name)
     if(NOT ARG_NO_INSTALL)
         include(GNUInstallDirs)
         install(TARGETS ${target} LIBRARY DESTINATION ${CMAKE_INSTALL_LIBDIR}/weir/plugins-1
-            COMPONENT plugins)
+            COMPONENT runtime)
         # The installed file may differ from the built one (its run path is rewritten), and so does
         # its hash: the sidecar is made anew beside it.
         install(CODE "
@@ -133,7 +133,7 @@ function(weir_add_plugin name)
             execute_process(COMMAND \"${Python3_EXECUTABLE}\" \"${tool}\" sidecar
                 --note \"${note_json}\" --so \"\${place}/${name}.so\"
                 --out \"\${place}/${name}.plugin.json\" COMMAND_ERROR_IS_FATAL ANY)"
-            COMPONENT plugins)
+            COMPONENT runtime)
         set_property(GLOBAL APPEND PROPERTY WEIR_DOCUMENTED_PLUGINS plugin_${name}_description)
         if(NOT TARGET docs_options)
             # Copies the generated pages to where they are committed.
