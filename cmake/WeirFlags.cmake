@@ -25,6 +25,12 @@ target_compile_options(weir_flags INTERFACE
     $<$<COMPILE_LANGUAGE:C>:-Wstrict-prototypes -Wmissing-prototypes>
     $<$<BOOL:${WEIR_WERROR}>:-Werror>)
 
+# What is shipped names its sources from the top of the tree, not where it was built: builds in two
+# places are alike, and ccache finds the one's objects for the other.
+if(NOT WEIR_SANITIZE)
+    add_compile_options($<$<NOT:$<CONFIG:Debug>>:-ffile-prefix-map=${CMAKE_SOURCE_DIR}/=>)
+endif()
+
 # Hardening: optimised builds only, since _FORTIFY_SOURCE needs optimisation and clashes with ASan.
 if(NOT WEIR_SANITIZE)
     add_compile_options(-fstack-protector-strong -fstack-clash-protection)
