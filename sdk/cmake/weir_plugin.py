@@ -501,8 +501,12 @@ def find_group(name, folders, problems, where):
     for path in tried:
         if os.path.isfile(path):
             return path
-    problems.add(where, f"the option group {show(name)} was not found; tried "
-                        f"{', '.join(tried) or 'nothing: no OPTION_GROUPS were given'}")
+    if tried:
+        problems.add(where, f"the option group {show(name)} was not found; tried {', '.join(tried)}")
+    else:
+        problems.add(where, f"the option group {show(name)} was not found: no folder was given; write "
+                            "weir_add_plugin(... OPTION_GROUPS ${WEIR_OPTION_GROUPS}), which "
+                            "find_package(weir) sets for the groups that come with the SDK")
     return None
 
 

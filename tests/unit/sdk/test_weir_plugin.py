@@ -241,7 +241,7 @@ class Generator(unittest.TestCase):
         self.assertEqual(component["options"][3]["group"], "aws")
         self.bad("was not found; tried", lambda p: p["components"][0].update(include=["gcp"]),
                  "--option-groups", self.out)
-        self.bad("no OPTION_GROUPS", lambda p: p["components"][0].update(include=["aws"]))
+        self.bad("OPTION_GROUPS ${WEIR_OPTION_GROUPS}", lambda p: p["components"][0].update(include=["aws"]))
 
     def test_abi(self):
         self.bad("newer than the headers", lambda p: p.update(abi={"requires": "7.0"}))
