@@ -1,8 +1,8 @@
 """docs/guide/local.md is true: its commands run as they stand there, and print what it says.
 
 The page's fences, in order: `sh` is run by one shell; `text` is what was printed since the `sh`
-before it began, with … for anything and lines left out at will; `yaml` is a manifest, put into
-NAME.yaml as its `name` says. Ports of the page are replaced by free ones.
+before it began, with … for anything and lines left out at will. `bash` is passed over: it fetches
+the tools that the tests have already. Ports of the page are replaced by free ones.
 """
 
 import os
@@ -13,7 +13,6 @@ import subprocess
 from pathlib import Path
 
 import pytest
-import yaml
 
 from processes import wait_for
 from weir import PROGRAM, ROOT, SLOWNESS
@@ -96,7 +95,7 @@ def ports_for_later(count):
 
 
 def blocks(page):
-    return re.findall(r"^```(sh|text|yaml)\n(.*?)^```$", page, re.M | re.S)
+    return re.findall(r"^```(sh|text)\n(.*?)^```$", page, re.M | re.S)
 
 
 @pytest.mark.slow
@@ -109,9 +108,7 @@ def test_the_page_about_weir_local_is_true(tmp_path):
     begin, checked = 0, 0
     try:
         for kind, body in blocks(page):
-            if kind == "yaml":
-                (shell.work / f"{yaml.safe_load(body)['name']}.yaml").write_text(body)
-            elif kind == "sh":
+            if kind == "sh":
                 begin = shell.run(body)
                 assert shell.status() == 0, f"{body}\n--- printed:\n{shell.since(begin)}"
             else:  # what runs on behind the block may print a moment later

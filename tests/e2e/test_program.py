@@ -310,6 +310,16 @@ def test_run_json_counts(weir):
     assert "10" in json.dumps(result.json()), result
 
 
+def test_the_guide_shows_the_example_plugin_as_it_is():
+    page = (ROOT / "docs" / "guide" / "aws.md").read_text()
+    folder = ROOT / "examples" / "plugins" / "kinesis-streams"
+    shown = re.findall(r"^```(c|cmake)\n(.*?)^```$", page, re.M | re.S)
+    assert {kind for kind, _ in shown} == {"c", "cmake"}
+    for kind, code in shown:
+        source = folder / {"c": "kinesis_streams.c", "cmake": "CMakeLists.txt"}[kind]
+        assert code in source.read_text(), f"{source.name} has no such lines:\n{code}"
+
+
 @pytest.mark.parametrize("path", sorted((ROOT / "examples").glob("*.yaml")), ids=lambda p: p.name)
 def test_examples_are_accepted(weir, path):
     result = weir.run("check", path, env={"AWS_REGION": "us-east-1"})
