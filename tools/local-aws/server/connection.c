@@ -130,7 +130,9 @@ static ssize_t get(connection *c, char *to, size_t room) {
     return errno == EAGAIN || errno == EINTR ? IO_AGAIN : IO_FAILED;
 }
 
-/* With a certificate the first byte tells: 0x16 begins a TLS record, and no method of HTTP. */
+#define TLS_HANDSHAKE 0x16 /* begins a TLS record, and no method of HTTP */
+
+/* With a certificate the first byte tells. */
 static bool sniff(connection *c) {
     unsigned char first;
     ssize_t n = recv(c->fd, &first, 1, MSG_PEEK);
@@ -141,7 +143,7 @@ static bool sniff(connection *c) {
     }
     c->sniffed = true;
     c->tls_done = true;
-    if (first != 0x16) return true;
+    if (first != TLS_HANDSHAKE) return true;
     c->tls_done = false;
     c->tls = SSL_new(c->srv->tls);
     if (!c->tls || SSL_set_fd(c->tls, c->fd) != 1) {
@@ -179,10 +181,23 @@ static bool handshake(connection *c) {
     return false;
 }
 
+/* Waiting for the end of a line that never comes would leave the client waiting as well. */
+static void refuse_tls(connection *c) {
+    server *s = c->srv;
+    if (!s->told_tls && s->options.on_tls_without_certificate)
+        s->options.on_tls_without_certificate();
+    s->told_tls = true;
+    connection_close(c);
+}
+
 /* The preface of HTTP/2 begins with what no request of HTTP/1.1 does. */
 static void recognise(connection *c) {
     size_t n = c->in_len < sizeof preface - 1 ? c->in_len : sizeof preface - 1;
     if (n == 0) return;
+    if (!c->srv->tls && (unsigned char)c->in[0] == TLS_HANDSHAKE) {
+        refuse_tls(c);
+        return;
+    }
     if (memcmp(c->in, preface, n) != 0) {
         c->protocol = WIRE_H1;
     } else if (n == sizeof preface - 1) {

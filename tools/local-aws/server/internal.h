@@ -180,6 +180,7 @@ struct server {
     server_options options;
     int listener, epoll, wake;
     bool stopping;
+    bool told_tls; /* on_tls_without_certificate was called */
     connection *connections;
     uint32_t connection_count;
     connection *ready;

@@ -50,6 +50,9 @@ typedef struct server_options {
     const char *cert;    /* PEM files; NULL: no TLS */
     const char *key;
     server_limits limits;
+    /* Called when a client speaks TLS and there is no certificate, the first time only; the
+     * connection is closed at once. May be NULL. */
+    void (*on_tls_without_certificate)(void);
     void (*handler)(void *opaque, exchange *x);
     void *opaque;
 } server_options;
