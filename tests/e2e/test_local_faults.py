@@ -726,12 +726,44 @@ def test_a_file_of_rules(tmp_path):
 
 def test_a_file_of_rules_that_is_wrong(tmp_path):
     path = tmp_path / "rules.json"
-    for text, words in (('{"rules": [{"operation": "x"}, {"cut": {"att": 3}}]}',
+    for text, words in (('{"rules": [{"operation": "PutRecord"}, {"cut": {"att": 3}}]}',
                          "rule 1: cut: unknown member 'att'; did you mean 'at'?"),
                         ('{"rules": [}', "line 1, column"), ("[]", "expected an object")):
         path.write_text(text)
         done = subprocess.run([str(PROGRAM), "--faults", str(path)], capture_output=True, text=True, timeout=60)
         assert done.returncode == 1 and words in done.stderr and done.stdout == "", done
+
+
+@pytest.mark.parametrize("rule, words", [
+    ({"operation": "PutRecrods"}, "operation: no service here has an operation 'PutRecrods'; did you mean 'PutRecords'?"),
+    ({"operation": "DescribeInstances"}, "operation: no service here has an operation 'DescribeInstances'"),
+    ({"service": "kinesis", "operation": "GetObject"}, "operation: kinesis has no operation 'GetObject'"),
+    ({"service": "s3", "operation": "GetObjects"},
+     "operation: s3 has no operation 'GetObjects'; did you mean 'GetObject'?"),
+    ({"service": "sts", "operation": "AssumeRol"},
+     "operation: sts has no operation 'AssumeRol'; did you mean 'AssumeRole'?"),
+    ({"service": "metadata", "operation": "Tokens"},
+     "operation: metadata has no operation 'Tokens'; did you mean 'Token'?"),
+    ({"service": "unknown", "operation": "ListTables"}, "operation: unknown has no operation 'ListTables'"),
+    ({"service": "kinesys"}, "service: nobody here is called 'kinesys'; did you mean 'kinesis'?")])
+def test_a_rule_that_could_never_hit_is_refused(unsigned, rule, words):
+    with pytest.raises(urllib.error.HTTPError) as error:
+        unsigned.faults([{"status": 500}, rule])
+    assert json.load(error.value)["error"].startswith(f"rule 1: {words}")
+    assert hits(unsigned) == []
+
+
+def test_every_operation_of_every_service_may_be_named(unsigned):
+    """What a rule names is what the journal tells: S3's and the metadata service's come from no table of names."""
+    for service, operation in (("kinesis", "ListStreams"), ("s3", "ListBuckets"), ("sts", "GetCallerIdentity"),
+                               ("secretsmanager", "ListSecrets"), ("glue", "ListRegistries"),
+                               ("firehose", "ListDeliveryStreams"), ("metadata", "MetaData")):
+        for rule in {"operation": operation}, {"operation": operation, "service": service}:
+            unsigned.faults([{**rule, "status": 503}])
+    unsigned.faults([{"operation": "?", "status": 503}])  # a request for no operation at all
+    with pytest.raises(ClientError, match="503|ServiceUnavailable"):
+        unsigned.client("dynamodb", retries=ONCE).list_tables()
+    assert hits(unsigned) == [1]
 
 
 def test_a_rule_that_is_refused_changes_nothing(local):

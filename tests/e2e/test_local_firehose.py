@@ -148,7 +148,7 @@ def test_flush_and_the_stream_of_the_command_line(shared):
 @pytest.mark.parametrize("text", ["x", "=b/p", "na me=b/p", "n=", "n=/p", "n=b/!{timestamp:yyyy",
                                   "n=b/!{other:x}"])
 def test_a_malformed_option_ends_the_program(tmp_path, text):
-    with pytest.raises(RuntimeError, match="firehose cannot be set up"):
+    with pytest.raises(RuntimeError, match=f"--delivery-stream '{re.escape(text)}': expected"):
         LocalAws(tmp_path, "--delivery-stream", text)
 
 

@@ -1,8 +1,11 @@
 #include "local.h"
 
 #include <errno.h>
+#include <fcntl.h>
 #include <stdio.h>
 #include <string.h>
+#include <sys/file.h>
+#include <unistd.h>
 
 #include "admin/faults.h"
 #include "aws/verify.h"
@@ -22,6 +25,7 @@ struct local {
     local_service services[SERVICES_MAX];
     uint32_t service_count;
     uint64_t random;
+    int lock; /* of the folder; -1: none */
 };
 
 static void route(void *opaque, exchange *x) {
@@ -37,6 +41,35 @@ static void route(void *opaque, exchange *x) {
     exchange_header(x, "content-type", STR("text/plain"));
     exchange_copy(x, text, sizeof text - 1);
     exchange_send(x);
+}
+
+/* ---- the folder ---- */
+
+/* Two processes with one folder would each write over what the other kept. The file stays when the
+ * lock goes, since whoever removed it could remove the next one's. */
+static bool lock_dir(local *home, char *error, size_t error_size) {
+    char path[STATE_PATH_BYTES], pid[24] = "";
+    const char *dir = home->options.dir;
+    if (!dir) return true;
+    int n = snprintf(path, sizeof path, "%s/lock", dir);
+    if (n > 0 && (size_t)n < sizeof path)
+        home->lock = open(path, O_RDWR | O_CREAT | O_CLOEXEC, 0600);
+    else
+        errno = ENAMETOOLONG;
+    if (home->lock >= 0 && flock(home->lock, LOCK_EX | LOCK_NB) == 0) {
+        n = snprintf(pid, sizeof pid, "%ld\n", (long)getpid());
+        if (ftruncate(home->lock, 0) == 0 && pwrite(home->lock, pid, (size_t)n, 0) == n)
+            return true;
+    } else if (home->lock >= 0 && errno == EWOULDBLOCK) {
+        ssize_t len = pread(home->lock, pid, sizeof pid - 1, 0);
+        pid[len > 0 ? len : 0] = 0;
+        pid[strspn(pid, "0123456789")] = 0;
+        snprintf(error, error_size, "%s is in use by %s%s; give each its own folder", dir,
+                 pid[0] ? "pid " : "another process", pid);
+        return false;
+    }
+    snprintf(error, error_size, "cannot lock '%s': %s", path, strerror(errno));
+    return false;
 }
 
 /* DIR/NAME.state; false if that is too long. */
@@ -92,24 +125,36 @@ static bool add_services(local *home, char *error, size_t error_size) {
         }
         home->service_count++;
         if (!load_state(home, s, error, error_size)) return false;
-        if (s->setup && !s->setup(s->own, &home->options.setup)) {
-            snprintf(error, error_size,
-                     "%s cannot be set up: out of memory, or its options are malformed "
-                     "(NAME:SHARDS, NAME, NAME=BUCKET/PREFIX)",
-                     s->name);
-            return false;
-        }
+    }
+    return true;
+}
+
+/* False with errno EINVAL: an option is malformed. The first note, if any, is left in `error`. */
+static bool set_up(local *home, char *error, size_t error_size) {
+    for (uint32_t i = 0; i < home->service_count; i++) {
+        const local_service *s = &home->services[i];
+        char text[1024] = "";
+        bool ok = !s->setup || s->setup(s->own, &home->options.setup, text, sizeof text);
+        if (ok && (error[0] || !text[0])) continue;
+        snprintf(error, error_size, "%s", ok || text[0] ? text : "out of memory");
+        if (ok) continue;
+        errno = text[0] ? EINVAL : 0;
+        return false;
     }
     return true;
 }
 
 local *local_new(const local_options *options, char *error, size_t error_size) {
+    int malformed = 0;
+    error[0] = 0;
+    errno = 0;
     local *home = mem_zalloc(sizeof *home);
     if (!home) {
         snprintf(error, error_size, "out of memory");
         return NULL;
     }
     home->options = *options;
+    home->lock = -1;
     local_options *o = &home->options;
     if (!o->access_key) o->access_key = "local";
     if (!o->secret_key) o->secret_key = "local-secret";
@@ -118,6 +163,7 @@ local *local_new(const local_options *options, char *error, size_t error_size) {
     o->server.handler = route;
     o->server.opaque = home;
     home->random = o->seed;
+    if (!lock_dir(home, error, error_size)) goto fail;
     home->server = server_new(&o->server, error, error_size);
     home->faults = faults_new(home);
     home->stats = stats_new();
@@ -130,9 +176,11 @@ local *local_new(const local_options *options, char *error, size_t error_size) {
         goto fail;
     }
     if (!add_services(home, error, error_size)) goto fail;
-    return home;
+    if (set_up(home, error, error_size)) return home;
+    malformed = errno;
 fail:
     local_free(home);
+    errno = malformed;
     return NULL;
 }
 
@@ -147,6 +195,7 @@ void local_free(local *home) {
     faults_free(home->faults);
     stats_free(home->stats);
     credentials_free(home->credentials);
+    if (home->lock >= 0) close(home->lock);
     mem_free(home);
 }
 
@@ -168,6 +217,10 @@ struct stats *local_stats(local *home) {
 
 struct credentials *local_credentials(local *home) {
     return home->credentials;
+}
+
+const local_service *local_service_at(const local *home, uint32_t index) {
+    return index < home->service_count ? &home->services[index] : NULL;
 }
 
 const local_service *local_service_named(const local *home, const char *name) {

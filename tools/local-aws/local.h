@@ -43,14 +43,18 @@ typedef struct local_service {
     /* Answers with an error in the protocol's shape: for faults, which know no protocol. */
     void (*fail)(void *state, exchange *x, unsigned status, const char *code, const char *message);
     void (*free)(void *state); /* may be NULL */
+    /* The name of the operation of that number, as faults_meet is told it; NULL behind the last.
+     * The hook may be NULL: fault rules for this service are then not checked for it. */
+    const char *(*operation)(const void *state, uint32_t index);
     void *state;
 
     /* What follows is given `own`: the service's own state, which is `state` unless a shell such as
      * that of aws/aws.h stands between. Each may be NULL. */
     void *own;
-    /* The command line's streams and buckets; behind load, so some may be there already. False:
-     * malformed, or no memory. */
-    bool (*setup)(void *own, const local_setup *setup);
+    /* The command line's streams and buckets; behind the load of every service, so some may be
+     * there already. False: malformed, with a text that names the option, its value and the rule;
+     * without a text there was no memory. True with a text: a note for the person. */
+    bool (*setup)(void *own, const local_setup *setup, char *error, size_t size);
     /* POST /_weir/NAME with an object: settings that the service has no operation for; writes what
      * holds now as JSON. False: `out` is a text about what was wrong. */
     bool (*admin)(void *own, const weir_value *in, buf *out);
@@ -73,8 +77,10 @@ typedef struct local_options {
     local_setup setup;
 } local_options;
 
-/* The endpoint with all services; it listens. NULL on failure, with a text in `error`. Texts of
- * the options must live as long as it does. */
+/* The endpoint with all services; it listens. NULL on failure, with a text in `error`, and errno is
+ * EINVAL if that is because of a malformed option of `setup`, else 0. A text on success is a note.
+ * The folder is this endpoint's alone until it is freed. Texts of the options must live as long as
+ * it does. */
 local *local_new(const local_options *options, char *error, size_t error_size);
 /* Writes every service's state to the folder, each file whole or not at all. True without one. */
 bool local_save(local *home, char *error, size_t error_size);
@@ -85,6 +91,8 @@ const local_options *local_settings(const local *home); /* no NULLs but `dir` */
 struct faults *local_faults(local *home);
 struct stats *local_stats(local *home);
 struct credentials *local_credentials(local *home);
+/* Of each service in turn; NULL behind the last. */
+const local_service *local_service_at(const local *home, uint32_t index);
 const local_service *local_service_named(const local *home, const char *name); /* or NULL */
 /* `own` of another service, such as "s3" for firehose, or NULL. */
 void *local_service_state(local *home, const char *name);

@@ -13,41 +13,11 @@
 #include "base/error.h"
 #include "base/os.h"
 #include "base/str.h"
-#include "local.h"
+#include "options.h"
 #include "server/tls.h"
 #include "weir/json.h"
 
-#define LIST_MAX 1000u
 #define FAULTS_BYTES_MAX ((size_t)16 << 20)
-
-static const char help[] =
-    "usage: weir-local [OPTION]...\n"
-    "An AWS endpoint of this machine: for developing and testing without an account.\n"
-    "\n"
-    "  --listen ADDRESS:PORT        where to listen (127.0.0.1:0; port 0: any free one)\n"
-    "  --port-file FILE             write the port to FILE when ready\n"
-    "  --tls CERT KEY               speak TLS too, on the same port\n"
-    "  --tls-self-signed DIR        the same, with a certificate made in DIR (cert.pem)\n"
-    "  --auth verify|off            check signatures (off)\n"
-    "  --dir DIR                    begin with what DIR holds, keep everything there at the end\n"
-    "  --seed N                     of everything that looks random (1)\n"
-    "  --faults FILE                begin with the fault rules of FILE\n"
-    "  --stream NAME:SHARDS         a Kinesis stream that is there from the start\n"
-    "  --bucket NAME                an S3 bucket\n"
-    "  --delivery-stream NAME=BUCKET/PREFIX\n"
-    "                               a Firehose stream\n"
-    "  --help, --version\n"
-    "\n"
-    "One line of JSON on standard output says when it is ready and where. SIGTERM and SIGINT end\n"
-    "it. Credentials: local / local-secret, account 000000000000, region us-east-1.\n";
-
-typedef struct arguments {
-    local_options local;
-    const char *streams[LIST_MAX], *buckets[LIST_MAX], *delivery[LIST_MAX];
-    const char *port_file, *faults, *self_signed;
-    char address[256];
-    char cert[4096], key[4096];
-} arguments;
 
 static server *running;
 
@@ -56,80 +26,10 @@ static void on_signal(int number) {
     server_stop(running);
 }
 
-static int usage(const char *format, const char *what) {
-    fprintf(stderr, "weir-local: ");
-    fprintf(stderr, format, what);
-    fprintf(stderr, "; see weir-local --help\n");
-    return 2;
-}
-
-static bool read_listen(arguments *a, const char *value) {
-    const char *colon = strrchr(value, ':');
-    int64_t port;
-    if (!colon || !str_to_i64(str_of(colon + 1), &port) || port < 0 || port > 65535) return false;
-    size_t n = (size_t)(colon - value);
-    if (n >= 2 && value[0] == '[' && value[n - 1] == ']') value++, n -= 2;
-    if (n == 0 || n >= sizeof a->address) return false;
-    memcpy(a->address, value, n);
-    a->address[n] = 0;
-    a->local.server.address = a->address;
-    a->local.server.port = (uint16_t)port;
-    return true;
-}
-
-static bool add(const char **list, uint32_t *count, const char *value) {
-    if (*count == LIST_MAX) return false;
-    list[(*count)++] = value;
-    return true;
-}
-
-/* 0 to go on, else the status to end with, plus one. */
-static int read_arguments(int argc, char **argv, arguments *a) {
-    local_setup *s = &a->local.setup;
-    s->streams = a->streams;
-    s->buckets = a->buckets;
-    s->delivery_streams = a->delivery;
-    for (int i = 1; i < argc; i++) {
-        const char *o = argv[i];
-        if (strcmp(o, "--help") == 0) return fputs(help, stdout) < 0 ? 2 : 1;
-        if (strcmp(o, "--version") == 0) return puts("weir-local " WEIR_LOCAL_VERSION) < 0 ? 2 : 1;
-        int wanted = strcmp(o, "--tls") == 0 ? 2 : 1;
-        if (strncmp(o, "--", 2) != 0) return usage("unexpected argument '%s'", o) + 1;
-        const char *v = i + 1 < argc ? argv[i + 1] : NULL;
-        bool known = true, ok = v != NULL && i + wanted < argc;
-        int64_t n = 0;
-        if (strcmp(o, "--listen") == 0)
-            ok = ok && read_listen(a, v);
-        else if (strcmp(o, "--port-file") == 0)
-            a->port_file = v;
-        else if (strcmp(o, "--tls") == 0) {
-            a->local.server.cert = v;
-            a->local.server.key = ok ? argv[i + 2] : NULL;
-        } else if (strcmp(o, "--tls-self-signed") == 0)
-            a->self_signed = v;
-        else if (strcmp(o, "--auth") == 0) {
-            ok = ok && (strcmp(v, "verify") == 0 || strcmp(v, "off") == 0);
-            a->local.verify = ok && v[0] == 'v';
-        } else if (strcmp(o, "--dir") == 0)
-            a->local.dir = v;
-        else if (strcmp(o, "--seed") == 0) {
-            ok = ok && str_to_i64(str_of(v), &n);
-            a->local.seed = (uint64_t)n;
-        } else if (strcmp(o, "--faults") == 0)
-            a->faults = v;
-        else if (strcmp(o, "--stream") == 0)
-            ok = ok && add(a->streams, &s->stream_count, v);
-        else if (strcmp(o, "--bucket") == 0)
-            ok = ok && add(a->buckets, &s->bucket_count, v);
-        else if (strcmp(o, "--delivery-stream") == 0)
-            ok = ok && add(a->delivery, &s->delivery_stream_count, v);
-        else
-            known = false;
-        if (!known) return usage("unknown option '%s'", o) + 1;
-        if (!ok) return usage("option '%s' lacks its value or has a bad one", o) + 1;
-        i += wanted;
-    }
-    return 0;
+/* HTTP begins with a letter, TLS with a byte that is none: the client was told https. */
+static void on_tls_without_certificate(void) {
+    fprintf(stderr, "weir-local: a client spoke TLS, but there is no certificate: start with "
+                    "--tls-self-signed DIR, or use http://\n");
 }
 
 static bool read_faults(local *home, const char *path) {
@@ -201,8 +101,10 @@ static bool make_dir(const char *path) {
 
 int main(int argc, char **argv) {
     static arguments a;
+    static char cert[4096], key[4096];
     a.local.seed = 1;
-    int status = read_arguments(argc, argv, &a);
+    a.local.server.on_tls_without_certificate = on_tls_without_certificate;
+    int status = options_read(argc, argv, &a);
     if (status) return status - 1;
     char error[1024] = "";
     if (a.self_signed) {
@@ -210,17 +112,22 @@ int main(int argc, char **argv) {
             fprintf(stderr, "weir-local: %s\n", error);
             return 1;
         }
-        snprintf(a.cert, sizeof a.cert, "%s/cert.pem", a.self_signed);
-        snprintf(a.key, sizeof a.key, "%s/key.pem", a.self_signed);
-        a.local.server.cert = a.cert;
-        a.local.server.key = a.key;
+        snprintf(cert, sizeof cert, "%s/cert.pem", a.self_signed);
+        snprintf(key, sizeof key, "%s/key.pem", a.self_signed);
+        a.local.server.cert = cert;
+        a.local.server.key = key;
     }
     if (a.local.dir && !make_dir(a.local.dir)) return 1;
     local *home = local_new(&a.local, error, sizeof error);
+    if (!home && errno == EINVAL) {
+        fprintf(stderr, "weir-local: %s; see weir-local --help\n", error);
+        return 2;
+    }
     if (!home) {
         fprintf(stderr, "weir-local: %s\n", error);
         return 1;
     }
+    if (error[0]) fprintf(stderr, "weir-local: note: %s\n", error);
     running = local_server(home);
     struct sigaction act = {.sa_handler = on_signal};
     sigaction(SIGTERM, &act, NULL);

@@ -65,7 +65,13 @@ static void each_malformed_rule(void **state) {
     refused("\"opperation\": \"x\"", "unknown member 'opperation'; did you mean 'operation'?");
     refused("\"zzz\": 1", "unknown member 'zzz'");
     refused("\"operation\": 3", "operation: expected a text");
-    refused("\"service\": \"kinesys\"", "service: nobody here is called 'kinesys'");
+    refused("\"service\": \"kinesys\"",
+            "service: nobody here is called 'kinesys'; did you mean 'kinesis'?");
+    refused("\"service\": \"dynamodb\"", "service: nobody here is called 'dynamodb'");
+    refused("\"operation\": \"PutRecrods\"",
+            "operation: no service here has an operation 'PutRecrods'; did you mean 'PutRecords'?");
+    refused("\"service\": \"kinesis\", \"operation\": \"GetObject\"",
+            "operation: kinesis has no operation 'GetObject'");
     refused("\"skip\": -1", "skip: expected an integer of at least 0");
     refused("\"every\": 0", "every: expected an integer of at least 1");
     refused("\"count\": 1.5", "count: expected an integer of at least 0");

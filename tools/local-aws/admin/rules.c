@@ -318,14 +318,49 @@ static bool read_answer(const weir_value *json, const report *at, rule *r) {
     return true;
 }
 
+/* ---- whom a rule is for ---- */
+
+#define NAMES_MAX 512u
+
 static bool known_service(local *home, const report *at, weir_str name) {
-    char z[64];
-    if (name.len < sizeof z) {
-        memcpy(z, name.ptr, (size_t)name.len);
-        z[name.len] = 0;
-        if (local_service_named(home, z)) return true;
+    weir_str names[NAMES_MAX];
+    const local_service *s;
+    uint32_t n = 0;
+    for (; n < NAMES_MAX && (s = local_service_at(home, n)) != NULL; n++) {
+        names[n] = str_of(s->name);
+        if (str_eq(name, names[n])) return true;
     }
+    int near = str_nearest(name, names, n);
+    if (near >= 0)
+        return refuse(at, "service: nobody here is called '%.*s'; did you mean '%s'?",
+                      STR_FMT(name), names[near].ptr);
     return refuse(at, "service: nobody here is called '%.*s'", STR_FMT(name));
+}
+
+/* A rule for an operation that nobody has would wait for ever. "?" is what a service tells of a
+ * request for none of its operations. */
+static bool known_operation(local *home, const report *at, weir_str service, weir_str name) {
+    weir_str names[NAMES_MAX];
+    const local_service *s;
+    size_t count = 0;
+    if (!name.len || str_eq_z(name, "?")) return true;
+    for (uint32_t i = 0; (s = local_service_at(home, i)) != NULL; i++) {
+        if (service.len && !str_eq_z(service, s->name)) continue;
+        if (service.len && !s->operation) return true;
+        const char *one;
+        for (uint32_t k = 0; s->operation && (one = s->operation(s->state, k)) != NULL; k++) {
+            if (str_eq_z(name, one)) return true;
+            if (count < NAMES_MAX) names[count++] = str_of(one);
+        }
+    }
+    char whose[80] = "no service here";
+    if (service.len) snprintf(whose, sizeof whose, "%.*s has no operation", STR_FMT(service));
+    const char *has = service.len ? "" : " has an operation";
+    int near = str_nearest(name, names, count);
+    if (near >= 0)
+        return refuse(at, "operation: %s%s '%.*s'; did you mean '%s'?", whose, has, STR_FMT(name),
+                      names[near].ptr);
+    return refuse(at, "operation: %s%s '%.*s'", whose, has, STR_FMT(name));
 }
 
 static bool read_rule(local *home, const weir_value *json, const report *at, rule *r) {
@@ -361,6 +396,7 @@ static bool read_rule(local *home, const weir_value *json, const report *at, rul
     r->service = weir_json_get_str(json, "service", "");
     if (r->service.len && !known_service(home, at, r->service)) return false;
     r->operation = weir_json_get_str(json, "operation", "");
+    if (!known_operation(home, at, r->service, r->operation)) return false;
     r->contains = weir_json_get_str(json, "contains", "");
     r->path = weir_json_get_str(json, "path", "");
     r->skip = weir_json_get_i64(json, "skip", 0);

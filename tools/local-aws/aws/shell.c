@@ -34,11 +34,14 @@ static bool claims(void *state, const exchange *x) {
     return target.len > n && memcmp(target.ptr, s->service.target, n) == 0 && target.ptr[n] == '.';
 }
 
-static const aws_operation *find(const shell *s, const exchange *x) {
+static weir_str name_of(const shell *s, const exchange *x) {
     weir_str target = exchange_request_header(x, "x-amz-target");
     size_t n = strlen(s->service.target) + 1;
-    if (target.len < n) return NULL;
-    weir_str name = str_make(target.ptr + n, (size_t)target.len - n);
+    return target.len < n ? STR("") : str_make(target.ptr + n, (size_t)target.len - n);
+}
+
+static const aws_operation *find(const shell *s, const exchange *x) {
+    weir_str name = name_of(s, x);
     for (uint32_t i = 0; i < s->service.operation_count; i++)
         if (str_eq_z(name, s->service.operations[i].name)) return &s->service.operations[i];
     return NULL;
@@ -234,6 +237,17 @@ static bool refuse(aws_call *call, aws_auth a, const char *detail) {
     return true;
 }
 
+/* Each region's endpoint takes its own credentials' scopes only; so does this one, once it checks
+ * signatures at all. */
+static bool refuse_region(aws_call *call, const aws_identity *who) {
+    static const aws_exception mismatch = {"InvalidSignatureException", 400};
+    const local_options *o = local_settings(call->home);
+    if (!o->verify || str_eq_z(who->region, o->region)) return false;
+    aws_fail(call, &mismatch, "Credential should be scoped to a valid region, not '%.*s'. ",
+             who->region.len > 64 ? 64 : (int)who->region.len, who->region.ptr);
+    return true;
+}
+
 /* ---- one request ---- */
 
 static void serve(void *state, exchange *x) {
@@ -246,13 +260,15 @@ static void serve(void *state, exchange *x) {
         return;
     }
     if (!op) {
-        aws_fail(call, &UNKNOWN_OPERATION, "The operation is not known to this endpoint.");
+        weir_str name = name_of(s, x);
+        aws_fail(call, &UNKNOWN_OPERATION, "weir-local has no operation '%.*s' of %s",
+                 name.len > 128 ? 128 : (int)name.len, name.ptr, s->service.name);
         return;
     }
     if (!(op->flags & AWS_UNSIGNED)) {
         aws_identity who;
         aws_auth a = aws_authenticate(s->home, x, s->service.name, &who);
-        if (refuse(call, a, who.detail)) return;
+        if (refuse(call, a, who.detail) || refuse_region(call, &who)) return;
         call->access_key = arena_str(call->memory, who.access_key);
     }
     if (!read_input(s, call)) return;
@@ -267,6 +283,11 @@ static void fail(void *state, exchange *x, unsigned status, const char *code, co
         return;
     }
     aws_fail(call, &(aws_exception){code, status}, "%s", message);
+}
+
+static const char *operation_name(const void *state, uint32_t index) {
+    const shell *s = state;
+    return index < s->service.operation_count ? s->service.operations[index].name : NULL;
 }
 
 static void shell_free(void *state) {
@@ -296,6 +317,7 @@ bool aws_json_service(local *home, const aws_service *service, local_service *ou
                            .serve = serve,
                            .fail = fail,
                            .free = shell_free,
+                           .operation = operation_name,
                            .state = s,
                            .own = service->state};
     return true;

@@ -8,6 +8,7 @@
 #include <stdio.h>
 
 #include "base/mem.h"
+#include "s3/s3.h"
 #include "services.h"
 
 const aws_exception FIREHOSE_NOT_FOUND = {"ResourceNotFoundException", 400},
@@ -182,26 +183,84 @@ static bool fill_destination(delivery *d, weir_str bucket, weir_str prefix) {
            (!prefix.len || aws_text_set(&d->to.text[DESTINATION_PREFIX], prefix));
 }
 
-static bool add_stream(firehose *f, const char *text) {
+typedef struct wanted_stream {
+    weir_str name, bucket, prefix;
+} wanted_stream;
+
+/* False with the rule that is broken. */
+static bool read_stream(const char *text, wanted_stream *w, char *error, size_t size) {
     const char *equals = strchr(text, '=');
-    if (!equals) return false;
-    weir_str name = str_make(text, (size_t)(equals - text)), rest = str_of(equals + 1);
+    char why[128] = "";
+    int n = snprintf(error, size, "--delivery-stream '%.200s': expected ", text);
+    if (n < 0 || (size_t)n >= size) return false;
+    char *rule = error + n;
+    size -= (size_t)n;
+    w->name = equals ? str_make(text, (size_t)(equals - text)) : STR("");
+    weir_str rest = equals ? str_of(equals + 1) : STR("");
     const char *slash = rest.len ? memchr(rest.ptr, '/', (size_t)rest.len) : NULL;
-    weir_str bucket = slash ? str_make(rest.ptr, (size_t)(slash - rest.ptr)) : rest;
-    weir_str prefix = slash ? str_of(slash + 1) : STR("");
-    char why[128];
-    if (!name.len || name.len > FIREHOSE_NAME_MAX || !aws_name_of(name, "_.-") || !bucket.len ||
-        bucket.len > 255 || !aws_name_of(bucket, "_.-") || prefix.len > FIREHOSE_PREFIX_MAX ||
-        !prefix_is_valid(prefix, false, why, sizeof why))
-        return false;
-    if (map_get(f->streams, name)) return true;
-    delivery *d = delivery_new(f, name);
-    return d && fill_destination(d, bucket, prefix);
+    w->bucket = slash ? str_make(rest.ptr, (size_t)(slash - rest.ptr)) : rest;
+    w->prefix = slash ? str_of(slash + 1) : STR("");
+    if (!equals)
+        snprintf(rule, size, "NAME=BUCKET/PREFIX, such as to-lake=lake/in/");
+    else if (!w->name.len || w->name.len > FIREHOSE_NAME_MAX || !aws_name_of(w->name, "_.-"))
+        snprintf(rule, size,
+                 "a name of 1 to %u characters, each of a-z, A-Z, 0-9, '_', '.' and '-', in front "
+                 "of the equals sign",
+                 FIREHOSE_NAME_MAX);
+    else if (!w->bucket.len || w->bucket.len > 255 || !aws_name_of(w->bucket, "_.-"))
+        snprintf(rule, size,
+                 "a bucket of 1 to 255 characters, each of a-z, A-Z, 0-9, '_', '.' and '-', "
+                 "behind the equals sign");
+    else if (w->prefix.len > FIREHOSE_PREFIX_MAX)
+        snprintf(rule, size, "a prefix of at most %u characters", FIREHOSE_PREFIX_MAX);
+    else if (!prefix_is_valid(w->prefix, false, why, sizeof why))
+        snprintf(rule, size, "a prefix that can be evaluated: %s", why);
+    else {
+        error[0] = 0;
+        return true;
+    }
+    return false;
 }
 
-static bool setup(void *own, const local_setup *wanted) {
-    for (uint32_t i = 0; i < wanted->delivery_stream_count; i++)
-        if (!add_stream(own, wanted->delivery_streams[i])) return false;
+static bool is_same(const wanted_stream *a, const wanted_stream *b) {
+    return str_eq(a->bucket, b->bucket) && str_eq(a->prefix, b->prefix);
+}
+
+static bool will_have_bucket(const firehose *f, const local_setup *wanted, weir_str bucket) {
+    for (uint32_t i = 0; i < wanted->bucket_count; i++)
+        if (str_eq_z(bucket, wanted->buckets[i])) return true;
+    return s3_has_bucket(f->home, bucket);
+}
+
+static bool setup(void *own, const local_setup *wanted, char *error, size_t size) {
+    firehose *f = own;
+    wanted_stream w, other;
+    for (uint32_t i = 0; i < wanted->delivery_stream_count; i++) {
+        const char *text = wanted->delivery_streams[i];
+        if (!read_stream(text, &w, error, size)) return false;
+        for (uint32_t j = 0; j < i; j++) {
+            if (!read_stream(wanted->delivery_streams[j], &other, error, size)) return false;
+            if (!str_eq(w.name, other.name) || is_same(&w, &other)) continue;
+            snprintf(error, size,
+                     "--delivery-stream '%.200s': expected each name once, found --delivery-stream "
+                     "'%.200s' in front of it",
+                     text, wanted->delivery_streams[j]);
+            return false;
+        }
+        if (map_get(f->streams, w.name)) continue;
+        delivery *d = delivery_new(f, w.name);
+        if (!d || !fill_destination(d, w.bucket, w.prefix)) return false;
+    }
+    /* As in the service that is no mistake: the bucket may be made later. */
+    for (uint32_t i = 0; i < wanted->delivery_stream_count; i++) {
+        if (!read_stream(wanted->delivery_streams[i], &w, error, size)) return false;
+        if (will_have_bucket(f, wanted, w.bucket)) continue;
+        snprintf(error, size,
+                 "--delivery-stream '%.200s': there is no bucket of that name; its records wait "
+                 "until there is one",
+                 wanted->delivery_streams[i]);
+        break;
+    }
     return true;
 }
 

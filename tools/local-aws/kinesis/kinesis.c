@@ -168,14 +168,48 @@ static void kinesis_free(void *state) {
     mem_free(k);
 }
 
-static bool add_stream(kinesis *k, const char *text) {
+/* ---- the command line: NAME:SHARDS ---- */
+
+static bool read_stream(const char *text, weir_str *name, int64_t *shards, char *error,
+                        size_t size) {
     const char *colon = strrchr(text, ':');
-    int64_t shards;
-    if (!colon || colon == text || colon - text > 128 || !str_to_i64(str_of(colon + 1), &shards) ||
-        shards < 1 || shards > (int64_t)KINESIS_SHARDS_MAX)
-        return false;
-    weir_str name = str_make(text, (size_t)(colon - text));
-    return map_get(k->streams, name) || stream_new(k, name, (uint32_t)shards, ACTIVE) != NULL;
+    *name = colon ? str_make(text, (size_t)(colon - text)) : STR("");
+    if (!colon)
+        snprintf(error, size, "--stream '%.200s': expected NAME:SHARDS, such as clicks:2", text);
+    else if (!kinesis_name_is_valid(*name))
+        snprintf(
+            error, size,
+            "--stream '%.200s': expected a name of 1 to 128 characters, each of a-z, A-Z, 0-9, "
+            "'_', '.' and '-', in front of the colon",
+            text);
+    else if (!str_to_i64(str_of(colon + 1), shards) || *shards < 1 ||
+             *shards > (int64_t)KINESIS_SHARDS_MAX)
+        snprintf(error, size, "--stream '%.200s': expected 1 to %u shards behind the colon", text,
+                 KINESIS_SHARDS_MAX);
+    else
+        return true;
+    return false;
+}
+
+static bool setup(void *own, const local_setup *wanted, char *error, size_t size) {
+    kinesis *k = own;
+    for (uint32_t i = 0; i < wanted->stream_count; i++) {
+        weir_str name, other;
+        int64_t shards, others;
+        if (!read_stream(wanted->streams[i], &name, &shards, error, size)) return false;
+        for (uint32_t j = 0; j < i; j++) {
+            if (!read_stream(wanted->streams[j], &other, &others, error, size)) return false;
+            if (!str_eq(name, other) || shards == others) continue;
+            snprintf(
+                error, size,
+                "--stream '%.200s': expected each name once, found --stream '%.200s' in front of it",
+                wanted->streams[i], wanted->streams[j]);
+            return false;
+        }
+        if (!map_get(k->streams, name) && !stream_new(k, name, (uint32_t)shards, ACTIVE))
+            return false;
+    }
+    return true;
 }
 
 /* POST /_weir/kinesis: what the service has no operation for. */
@@ -191,12 +225,6 @@ static bool admin(void *own, const weir_value *in, buf *out) {
                ",\"event_every_ms\":%" PRId64 ",\"subscription_ms\":%" PRId64 "}",
                k->limits ? "true" : "false", k->memory_max, k->memory, k->event_every_ms,
                k->subscription_ms);
-    return true;
-}
-
-static bool setup(void *own, const local_setup *wanted) {
-    for (uint32_t i = 0; i < wanted->stream_count; i++)
-        if (!add_stream(own, wanted->streams[i])) return false;
     return true;
 }
 

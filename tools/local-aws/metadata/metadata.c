@@ -243,6 +243,15 @@ static bool admin(void *own, const weir_value *in, buf *out) {
     return true;
 }
 
+/* What imds_claims and containers_claim make of paths. */
+static const char *operation_name(const void *state, uint32_t index) {
+    static const char *const names[] = {"Token",         "Role",    "RoleCredentials",
+                                        "MetaData",      "Dynamic", "ContainerCredentials",
+                                        "PodCredentials"};
+    (void)state;
+    return index < sizeof names / sizeof names[0] ? names[index] : NULL;
+}
+
 static void metadata_free(void *state) {
     metadata *m = state;
     mem_free(m->container_token);
@@ -263,6 +272,7 @@ bool metadata_service(local *home, local_service *out) {
                            .serve = serve,
                            .fail = fail,
                            .free = metadata_free,
+                           .operation = operation_name,
                            .state = m,
                            .own = m,
                            .admin = admin};

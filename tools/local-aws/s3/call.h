@@ -201,6 +201,8 @@ S3_OPERATIONS(S3_DECLARE)
 bool s3_route(s3_call *call);
 /* NULL: none, maybe for the parameter that is call->unknown then. */
 const s3_operation *s3_find_operation(s3_call *call);
+/* Of each in turn; NULL behind the last. */
+const char *s3_operation_name(uint32_t index);
 /* Signature and region. False: answered. */
 bool s3_authorise(s3_call *call);
 /* Answers a wrong region: 301 or AuthorizationHeaderMalformed. */

@@ -278,3 +278,7 @@ const s3_operation *s3_find_operation(s3_call *call) {
     call->unknown = unknown_to(call, found);
     return found && !call->unknown.ptr ? &found->operation : NULL;
 }
+
+const char *s3_operation_name(uint32_t index) {
+    return index < sizeof rows / sizeof rows[0] ? rows[index].operation.name : NULL;
+}

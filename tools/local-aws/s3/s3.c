@@ -178,12 +178,20 @@ static bool admin(void *own, const weir_value *in, buf *out) {
 
 /* ---- buckets of the command line, objects of other services ---- */
 
-static bool setup(void *own, const local_setup *setup) {
+static bool setup(void *own, const local_setup *setup, char *error, size_t size) {
     s3 *s = own;
     weir_str region = str_of(local_settings(s->home)->region);
     for (uint32_t i = 0; i < setup->bucket_count; i++) {
         weir_str name = str_of(setup->buckets[i]);
-        if (!s3_bucket_name_ok(name)) return false;
+        if (!s3_bucket_name_ok(name)) {
+            snprintf(
+                error, size,
+                "--bucket '%.200s': expected a name of 3 to 63 lower-case letters, digits, dots "
+                "and hyphens that begins and ends with a letter or digit, and is no address and "
+                "nothing that S3 reserves",
+                setup->buckets[i]);
+            return false;
+        }
         if (s3_bucket_get(s, name)) continue;
         s3_bucket *b = s3_bucket_new(name, region, s3_now(s));
         if (!b || !sorted_insert(&s->buckets, sorted_from(&s->buckets, name), b)) {
@@ -217,6 +225,11 @@ bool s3_put(local *home, weir_str bucket, weir_str key, weir_str bytes, weir_str
 
 /* ---- the service's life ---- */
 
+static const char *operation(const void *state, uint32_t index) {
+    (void)state;
+    return s3_operation_name(index);
+}
+
 static void s3_free(void *state) {
     s3 *s = state;
     for (size_t i = 0; i < s->buckets.count; i++) s3_bucket_free(s->buckets.items[i]);
@@ -242,6 +255,7 @@ bool s3_service(local *home, local_service *out) {
                            .serve = serve,
                            .fail = fail,
                            .free = s3_free,
+                           .operation = operation,
                            .state = s,
                            .own = s,
                            .setup = setup,

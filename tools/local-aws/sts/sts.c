@@ -340,6 +340,11 @@ static bool admin(void *own, const weir_value *in, buf *out) {
     return true;
 }
 
+static const char *operation_name(const void *state, uint32_t index) {
+    (void)state;
+    return index < OPERATIONS ? operations[index].name : NULL;
+}
+
 static void sts_free(void *state) {
     sts *s = state;
     sts_grants_free(s);
@@ -363,6 +368,7 @@ bool sts_service(local *home, local_service *out) {
                            .serve = serve,
                            .fail = fail,
                            .free = sts_free,
+                           .operation = operation_name,
                            .state = s,
                            .own = s,
                            .admin = admin,
