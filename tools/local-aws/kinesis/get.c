@@ -1,6 +1,8 @@
 /*
  * GetShardIterator and GetRecords.
  */
+#include <inttypes.h>
+
 #include "kinesis/stream.h"
 
 #define KIND_ITERATOR 'I'
@@ -38,7 +40,16 @@ static bool at_sequence(aws_call *call, const stream *s, const shard *d, weir_st
             STR_FMT(text), d->index, s->name, local_settings(call->home)->account);
         return false;
     }
-    if (q.shard != d->index || (int64_t)q.shard_second != d->created_ms / 1000) {
+    /* A stream that was deleted and made anew has the same shards, but not the same numbers. */
+    if (q.shard == d->index && (int64_t)q.shard_second != d->created_ms / 1000) {
+        aws_fail(call, &KINESIS_INVALID,
+                 "Invalid StartingSequenceNumber. It is of another stream of the name %s: it "
+                 "encodes shardId-%012u of one created at second %" PRIu64
+                 ", while this one's was created at second %" PRId64,
+                 s->name, q.shard, q.shard_second, d->created_ms / 1000);
+        return false;
+    }
+    if (q.shard != d->index) {
         aws_fail(
             call, &KINESIS_INVALID,
             "Invalid StartingSequenceNumber. It encodes shardId-%012u, while it was used in a call "
