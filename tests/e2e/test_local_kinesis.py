@@ -5,15 +5,17 @@ import hashlib
 import http.client
 import json
 import time
+import urllib.error
 import urllib.request
 
 import boto3
 import pytest
 from botocore.config import Config
+from botocore.exceptions import ClientError
 
 from kinesis_requests import MAX_HASH, code, iterator, local, read_shard, refused, shards, wait_active
 from local import ONCE, LocalAws
-from processes import Deadline
+from processes import Deadline, wait_for
 
 
 # ---- records ----
@@ -519,6 +521,55 @@ def test_unknown_operation(local):
                      aws_access_key_id="local", aws_secret_access_key="local-secret",
                      config=Config(retries=ONCE))
     assert refused(c.describe_account_settings) == "UnknownOperationException"
+    with pytest.raises(ClientError, match="weir-local has no operation 'DescribeAccountSettings' of kinesis"):
+        c.describe_account_settings()
+
+
+def test_a_service_that_is_not_here_is_named_in_its_own_shape(local):
+    for call, code, service in (
+            (local.client("dynamodb", retries=ONCE).list_tables, "UnknownOperationException", "DynamoDB_20120810"),
+            (local.client("sqs", retries=ONCE).list_queues, "UnknownOperationException", "AmazonSQS"),
+            (local.client("ec2", retries=ONCE).describe_instances, "InvalidAction", "ec2"),
+            (local.client("sns", retries=ONCE).list_topics, "InvalidAction", "sns")):
+        with pytest.raises(ClientError) as error:
+            call()
+        answer = error.value.response
+        assert answer["Error"]["Code"] == code and answer["ResponseMetadata"]["HTTPStatusCode"] == 400
+        assert answer["Error"]["Message"].startswith(
+            f"weir-local has no service '{service}' (operation '{error.value.operation_name}'); it has kinesis,")
+        assert len(answer["ResponseMetadata"]["RequestId"]) == 36
+    unsigned = urllib.request.Request(f"{local.endpoint}/?Action=ListUsers&Version=2010-05-08")
+    with pytest.raises(urllib.error.HTTPError) as error:
+        urllib.request.urlopen(unsigned, timeout=60)
+    text = error.value.read().decode()
+    assert error.value.code == 400 and "<Code>InvalidAction</Code>" in text and "ListUsers" in text, text
+    entries = local.admin("GET", "journal")["requests"]
+    assert [e["service"] for e in entries[-5:]] == ["unknown"] * 5
+
+
+def test_a_scope_of_another_region_is_refused(local):
+    c = boto3.client("kinesis", endpoint_url=local.endpoint, region_name="eu-west-1", aws_access_key_id="local",
+                     aws_secret_access_key="local-secret", config=Config(retries=ONCE))
+    with pytest.raises(ClientError) as error:
+        c.list_streams()
+    assert error.value.response["Error"]["Code"] == "InvalidSignatureException"
+    assert "Credential should be scoped to a valid region, not 'eu-west-1'." in str(error.value)
+
+
+def test_a_number_of_another_stream_of_the_name(local):
+    c = local.client("kinesis")
+    number = c.put_record(StreamName="two", Data=b"x", PartitionKey="k", ExplicitHashKey="0")["SequenceNumber"]
+    local.admin("POST", "kinesis", {"limits": False})
+    c.delete_stream(StreamName="two")
+    wait_for(lambda: "two" not in c.list_streams()["StreamNames"], 60, "it is gone", interval=0.05)
+    local.advance(10)
+    c.create_stream(StreamName="two", ShardCount=2)
+    wait_active(c, "two")
+    where = {"StreamName": "two", "ShardIteratorType": "AFTER_SEQUENCE_NUMBER", "StartingSequenceNumber": number}
+    with pytest.raises(ClientError, match="InvalidArgument.*of another stream of the name two"):
+        c.get_shard_iterator(ShardId="shardId-000000000000", **where)
+    with pytest.raises(ClientError, match="It encodes shardId-000000000000, while .* shardId-000000000001"):
+        c.get_shard_iterator(ShardId="shardId-000000000001", **where)
 
 
 # ---- CBOR ----
