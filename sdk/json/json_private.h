@@ -12,7 +12,7 @@
 
 #if defined(__x86_64__)
 #define JSON_HAVE_AVX2 1
-#define JSON_AVX2 __attribute__((target("avx2,bmi,lzcnt")))
+#define JSON_AVX2 __attribute__((target("avx2,bmi")))
 /* Whether this CPU (and its operating system) runs the AVX2 variants: one load after start-up. */
 static inline int json_cpu_avx2(void) {
     return __builtin_cpu_supports("avx2") && __builtin_cpu_supports("bmi");
