@@ -48,16 +48,23 @@ static void clock_reply(local *home, exchange *x) {
 }
 
 static void set_clock(local *home, exchange *x, const weir_value *in) {
-    static const rules_member members[] = {{"advance_ms", 'i', 0, INT64_MAX},
-                                           {"skew_ms", 'i', -INT64_MAX, INT64_MAX}};
+    static const rules_member members[] = {
+        {"advance_ms", 'i', 0, SERVER_CLOCK_MAX_MS},
+        {"skew_ms", 'i', -SERVER_CLOCK_MAX_MS, SERVER_CLOCK_MAX_MS}};
     char error[256];
     if (!rules_check(in, "", members, 2, error, sizeof error)) {
         reply_error(x, 400, error);
         return;
     }
     const weir_value *skew = weir_json_get(in, "skew_ms");
-    server_advance(local_server(home), weir_json_get_i64(in, "advance_ms", 0));
-    if (skew) server_set_skew(local_server(home), skew->as.i64);
+    if (!server_advance(local_server(home), weir_json_get_i64(in, "advance_ms", 0))) {
+        snprintf(error, sizeof error,
+                 "advance_ms: the clock may go on by 100 years (%" PRId64 " ms) in all",
+                 SERVER_CLOCK_MAX_MS);
+        reply_error(x, 400, error);
+        return;
+    }
+    if (skew) (void)server_set_skew(local_server(home), skew->as.i64); /* checked above */
     clock_reply(home, x);
 }
 

@@ -19,7 +19,7 @@
 #define KEY_BYTES_MAX 1024u                 /* 256 characters */
 #define DATA_BYTES_MAX ((uint64_t)10 << 20) /* the largest limit of a record */
 #define NUMBER_MAX (UINT64_MAX >> 1)        /* of a record: more than can ever have come */
-#define AHEAD_MS_MAX (INT64_C(100) * 365 * 86400000)
+#define AHEAD_MS_MAX SERVER_CLOCK_MAX_MS    /* what another run may have moved it by */
 #define BASE64_MAX (DATA_BYTES_MAX * 4 / 3 + 4)
 
 /* ---- writing ---- */

@@ -74,15 +74,19 @@ void server_stop(server *s);
 
 /* ---- time ---- */
 
+/* 100 years: so far the clocks may be moved in all. What services add to their times stays far
+ * within 64 bits, and dates have four digits for the year. */
+#define SERVER_CLOCK_MAX_MS (INT64_C(36525) * 86400000)
+
 /* Milliseconds since 1970 as the services see them, and on a clock that never goes back. Both move
  * when server_advance does: what waits for a timer then happens at once. */
 int64_t server_now_ms(const server *s);
 int64_t server_mono_ms(const server *s);
-void server_advance(server *s, int64_t ms);
+bool server_advance(server *s, int64_t ms); /* false, and nothing moved: too far */
 /* The wall clock that the outside sees: the Date header, and the time that signatures are checked
  * against. It is the system's and what server_set_skew adds; server_advance does not move it, since
  * the clients' clocks do not move either. */
-void server_set_skew(server *s, int64_t ms);
+bool server_set_skew(server *s, int64_t ms);
 int64_t server_told_ms(const server *s);
 
 /* How connections misbehave, whoever they are from; 0: not. */

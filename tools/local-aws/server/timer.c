@@ -23,12 +23,16 @@ int64_t server_told_ms(const server *s) {
     return clock_ms(CLOCK_REALTIME) + s->skew_ms;
 }
 
-void server_advance(server *s, int64_t ms) {
+bool server_advance(server *s, int64_t ms) {
+    if (ms > SERVER_CLOCK_MAX_MS - s->advanced_ms) return false;
     if (ms > 0) s->advanced_ms += ms;
+    return true;
 }
 
-void server_set_skew(server *s, int64_t ms) {
+bool server_set_skew(server *s, int64_t ms) {
+    if (ms < -SERVER_CLOCK_MAX_MS || ms > SERVER_CLOCK_MAX_MS) return false;
     s->skew_ms = ms;
+    return true;
 }
 
 static void put(server *s, size_t place, server_timer *t) {
