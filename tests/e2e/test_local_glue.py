@@ -641,9 +641,11 @@ def test_state_outlives_the_process(tmp_path):
         ids = {first, second} | {create(c, "r", name=f"n{i}")["SchemaVersionId"] for i in range(8)}
         assert len(ids) == 10
     state = folder / "glue.state"
-    state.write_bytes(state.read_bytes()[:-9])
-    with pytest.raises(RuntimeError, match="cannot read the state of glue"):
-        LocalAws(tmp_path, *options)
+    whole = state.read_bytes()
+    for damaged in (whole[:-9], whole.replace(b"kept", b"Kept")):
+        state.write_bytes(damaged)
+        with pytest.raises(RuntimeError, match="cannot read the state of glue from .*: it is damaged"):
+            LocalAws(tmp_path, *options)
 
 
 # ---- a client of another hand ----

@@ -251,8 +251,10 @@ def test_secrets_are_kept_and_never_printed(tmp_path):
     state = folder / "secretsmanager.state"
     assert stat.S_IMODE(state.stat().st_mode) == 0o600
     whole = state.read_bytes()
-    for cut in range(0, len(whole), 37):  # a damaged file is refused, and nothing is read beyond it
-        state.write_bytes(whole[:cut])
+    damaged = [whole[:cut] for cut in range(0, len(whole), 73)]
+    damaged.append(whole.replace(b"second-hidden", b"second-Hidden"))
+    for text in damaged:  # refused, and nothing is read beyond it
+        state.write_bytes(text)
         import subprocess
         from local import PROGRAM
         ended = subprocess.run([PROGRAM, "--dir", folder], capture_output=True, text=True, timeout=60,

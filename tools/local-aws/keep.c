@@ -7,18 +7,21 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include "base/crc32c.h"
 #include "base/mem.h"
 
-#define FIRST_LINE "weir-local state 1 %s\n"
+#define FIRST_LINE "weir-local state 2 %s\n"
 #define PATH_BYTES 4096u
 #define LINE_BYTES 128u
+#define SUM_BYTES 4u
 
 struct keep {
     FILE *file;
     bool writing;
     int error;     /* errno of the first failure, 0 = none */
-    uint64_t left; /* reading: bytes not yet read */
-    char path[PATH_BYTES], temporary[PATH_BYTES];
+    uint64_t left; /* reading: bytes not yet read, the sum not among them */
+    uint32_t sum;  /* writing: of what was written */
+    char fresh[PATH_BYTES];
 };
 
 static void fail(keep *k, int number) {
@@ -26,7 +29,9 @@ static void fail(keep *k, int number) {
 }
 
 static void put(keep *k, const void *bytes, size_t len) {
-    if (k->error == 0 && len > 0 && fwrite(bytes, 1, len, k->file) != len) fail(k, errno);
+    if (k->error != 0 || len == 0) return;
+    if (fwrite(bytes, 1, len, k->file) != len) fail(k, errno);
+    k->sum = crc32c(k->sum, bytes, len);
 }
 
 static void get(keep *k, void *bytes, size_t len) {
@@ -37,25 +42,33 @@ static void get(keep *k, void *bytes, size_t len) {
         memset(bytes, 0, len);
 }
 
-static keep *keep_new(const char *path, bool writing) {
+/* Beside `path`, and always the same: what a process that was killed left there is found again. */
+static bool fresh_name(const char *path, char out[PATH_BYTES]) {
+    int n = snprintf(out, PATH_BYTES, "%s.new", path);
+    if (n > 0 && (size_t)n < PATH_BYTES) return true;
+    errno = ENAMETOOLONG;
+    return false;
+}
+
+static void put_line(keep *k, const char *service) {
+    char line[LINE_BYTES];
+    int n = snprintf(line, sizeof line, FIRST_LINE, service);
+    if (n > 0 && (size_t)n < sizeof line)
+        put(k, line, (size_t)n);
+    else
+        fail(k, ENAMETOOLONG);
+}
+
+keep *keep_create(const char *path, const char *service) {
     keep *k = mem_zalloc(sizeof *k);
     if (!k) {
         errno = ENOMEM;
         return NULL;
     }
-    k->writing = writing;
-    int a = snprintf(k->path, sizeof k->path, "%s", path);
-    int b = snprintf(k->temporary, sizeof k->temporary, "%s.%ld", path, (long)getpid());
-    if (a > 0 && b > 0 && (size_t)b < sizeof k->temporary) return k;
-    mem_free(k);
-    errno = ENAMETOOLONG;
-    return NULL;
-}
-
-keep *keep_create(const char *path, const char *service) {
-    keep *k = keep_new(path, true);
-    if (!k) return NULL;
-    int fd = open(k->temporary, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0600);
+    k->writing = true;
+    int fd = -1;
+    if (fresh_name(path, k->fresh))
+        fd = open(k->fresh, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0600);
     k->file = fd < 0 ? NULL : fdopen(fd, "w");
     if (!k->file) {
         int number = errno;
@@ -64,40 +77,85 @@ keep *keep_create(const char *path, const char *service) {
         errno = number;
         return NULL;
     }
-    if (fprintf(k->file, FIRST_LINE, service) < 0) fail(k, errno);
+    put_line(k, service);
     return k;
 }
 
-keep *keep_open(const char *path, const char *service) {
-    keep *k = keep_new(path, false);
-    if (!k) return NULL;
+/* The whole file once, against the sum in its end. */
+static bool sum_is_right(FILE *file, uint64_t size) {
+    unsigned char bytes[16384];
+    uint32_t sum = 0, there = 0;
+    while (size > SUM_BYTES) {
+        size_t n = sizeof bytes;
+        if (n > size - SUM_BYTES) n = (size_t)(size - SUM_BYTES);
+        if (fread(bytes, 1, n, file) != n) return false;
+        sum = crc32c(sum, bytes, n);
+        size -= n;
+    }
+    if (size != SUM_BYTES || fread(bytes, 1, SUM_BYTES, file) != SUM_BYTES) return false;
+    for (unsigned i = 0; i < SUM_BYTES; i++) there |= (uint32_t)bytes[i] << 8 * i;
+    return there == sum;
+}
+
+/* Leaves the file behind its first line. 0, or why not as errno. */
+static int begin_reading(keep *k, const char *path, const char *service) {
     struct stat st;
     char line[LINE_BYTES], wanted[LINE_BYTES];
     k->file = fopen(path, "re");
-    int number = k->file ? 0 : errno;
-    if (k->file && fstat(fileno(k->file), &st) != 0) number = errno;
+    if (!k->file || fstat(fileno(k->file), &st) != 0) return errno;
     int n = snprintf(wanted, sizeof wanted, FIRST_LINE, service);
-    if (number == 0 && (n < 0 || !fgets(line, sizeof line, k->file) || strcmp(line, wanted) != 0))
-        number = EINVAL;
-    if (number == 0) {
-        k->left = (uint64_t)st.st_size - (uint64_t)n;
-        return k;
-    }
-    if (k->file) fclose(k->file);
+    if (n < 0 || (uint64_t)st.st_size < (uint64_t)n + SUM_BYTES) return EINVAL;
+    if (!sum_is_right(k->file, (uint64_t)st.st_size)) return ferror(k->file) ? errno : EINVAL;
+    rewind(k->file);
+    if (!fgets(line, sizeof line, k->file) || strcmp(line, wanted) != 0) return EINVAL;
+    k->left = (uint64_t)st.st_size - (uint64_t)n - SUM_BYTES;
+    return 0;
+}
+
+keep *keep_open(const char *path, const char *service) {
+    keep *k = mem_zalloc(sizeof *k);
+    int number = k ? begin_reading(k, path, service) : ENOMEM;
+    if (k && number == 0) return k;
+    if (k && k->file) fclose(k->file);
     mem_free(k);
     errno = number;
     return NULL;
 }
 
+static void end_writing(keep *k) {
+    unsigned char b[SUM_BYTES];
+    uint32_t sum = k->sum;
+    for (unsigned i = 0; i < SUM_BYTES; i++) b[i] = (unsigned char)(sum >> 8 * i);
+    put(k, b, sizeof b);
+    if (k->error == 0 && (fflush(k->file) != 0 || fsync(fileno(k->file)) != 0)) fail(k, errno);
+}
+
 bool keep_close(keep *k) {
-    if (k->writing && k->error == 0 && (fflush(k->file) != 0 || fsync(fileno(k->file)) != 0))
-        fail(k, errno);
+    if (k->writing) end_writing(k);
     if (!k->writing && k->left > 0) fail(k, EINVAL);
     if (fclose(k->file) != 0) fail(k, errno);
-    if (k->writing && k->error == 0 && rename(k->temporary, k->path) != 0) fail(k, errno);
-    if (k->writing && k->error != 0) unlink(k->temporary);
+    if (k->writing && k->error != 0) unlink(k->fresh);
     int number = k->error;
     mem_free(k);
+    errno = number;
+    return number == 0;
+}
+
+bool keep_publish(const char *path) {
+    char fresh[PATH_BYTES];
+    return fresh_name(path, fresh) && rename(fresh, path) == 0;
+}
+
+void keep_discard(const char *path) {
+    char fresh[PATH_BYTES];
+    if (fresh_name(path, fresh)) unlink(fresh);
+}
+
+bool keep_sync_folder(const char *folder) {
+    int fd = open(folder, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+    if (fd < 0) return false;
+    int number = fsync(fd) == 0 ? 0 : errno;
+    close(fd);
     errno = number;
     return number == 0;
 }

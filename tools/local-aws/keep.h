@@ -6,10 +6,11 @@
  *     u64    8 bytes, least significant first
  *     text   its length as u64, its bytes
  *
- * behind a first line that names the format and the service. Errors stick: after the first one
- * writes do nothing and reads give 0 and empty texts, so that a service asks once, in the end. A
- * count that is read is hostile until the entries it promises have been read; keep_count refuses
- * more than the rest of the file could hold.
+ * behind a first line that names the format and the service, and before the CRC-32C of all that (4
+ * bytes, least significant first), which is checked before anything is read. Errors stick: after
+ * the first one writes do nothing and reads give 0 and empty texts, so that a service asks once, in
+ * the end. A count that is read is hostile until the entries it promises have been read; keep_count
+ * refuses more than the rest of the file could hold.
  */
 #ifndef WEIR_LOCAL_KEEP_H
 #define WEIR_LOCAL_KEEP_H
@@ -21,13 +22,19 @@
 
 typedef struct keep keep;
 
-/* Begins a file beside `path`; keep_close puts it in the place of `path`. NULL with errno set. */
+/* Begins PATH.new; what stands at `path` stays until keep_publish. NULL with errno set. */
 keep *keep_create(const char *path, const char *service);
-/* NULL with errno set; ENOENT: there is none, EINVAL: it is not such a file of that service. */
+/* NULL with errno set; ENOENT: there is none, EINVAL: it is not such a file of that service, or not
+ * the bytes that were written. */
 keep *keep_open(const char *path, const char *service);
 /* Ends it. True if everything was written and synced, or read without an error and to its end;
  * else errno is set, and of a file that was being written nothing remains. */
 bool keep_close(keep *k);
+/* PATH.new takes the place of `path`, for good once keep_sync_folder says so. False with errno. */
+bool keep_publish(const char *path);
+/* PATH.new goes, if it is there. */
+void keep_discard(const char *path);
+bool keep_sync_folder(const char *folder); /* false with errno set */
 
 void keep_put_u64(keep *k, uint64_t value);
 void keep_put_i64(keep *k, int64_t value);

@@ -81,7 +81,9 @@ static bool state_path(const local *home, const local_service *s, char out[STATE
 static bool load_state(local *home, const local_service *s, char *error, size_t error_size) {
     char path[STATE_PATH_BYTES];
     if (!home->options.dir || !s->load) return true;
-    keep *k = state_path(home, s, path) ? keep_open(path, s->name) : NULL;
+    bool named = state_path(home, s, path);
+    if (named) keep_discard(path); /* of a process that was killed while it wrote */
+    keep *k = named ? keep_open(path, s->name) : NULL;
     if (!k && errno == ENOENT) return true;
     bool ok = k && s->load(s->own, k);
     if (k && !keep_close(k)) ok = false;
@@ -93,21 +95,43 @@ static bool load_state(local *home, const local_service *s, char *error, size_t 
     return ok;
 }
 
+static bool write_state(local *home, const local_service *s, char path[STATE_PATH_BYTES]) {
+    keep *k = state_path(home, s, path) ? keep_create(path, s->name) : NULL;
+    bool ok = k && s->save(s->own, k);
+    if (k && !keep_close(k)) ok = false;
+    return ok;
+}
+
+static void discard_states(local *home) {
+    char path[STATE_PATH_BYTES];
+    for (uint32_t i = 0; i < home->service_count; i++)
+        if (home->services[i].save && state_path(home, &home->services[i], path))
+            keep_discard(path);
+}
+
+/* All are written before the first takes its place: services refer to each other, and a disk that
+ * is full leaves the folder as it was. */
 bool local_save(local *home, char *error, size_t error_size) {
-    for (uint32_t i = 0; home->options.dir && i < home->service_count; i++) {
-        const local_service *s = &home->services[i];
-        char path[STATE_PATH_BYTES];
-        if (!s->save) continue;
-        keep *k = state_path(home, s, path) ? keep_create(path, s->name) : NULL;
-        bool ok = k && s->save(s->own, k);
-        if (k && !keep_close(k)) ok = false;
-        if (!ok) {
-            snprintf(error, error_size, "cannot write the state of %s to '%s': %s", s->name, path,
-                     strerror(errno));
-            return false;
+    const char *dir = home->options.dir;
+    char path[STATE_PATH_BYTES] = "";
+    bool ok = true;
+    for (uint32_t pass = 0; dir && pass < 2; pass++) {
+        for (uint32_t i = 0; ok && i < home->service_count; i++) {
+            const local_service *s = &home->services[i];
+            if (!s->save) continue;
+            ok = pass == 0 ? write_state(home, s, path)
+                           : state_path(home, s, path) && keep_publish(path);
+            if (!ok)
+                snprintf(error, error_size, "cannot write the state of %s to '%s': %s", s->name,
+                         path, strerror(errno));
         }
     }
-    return true;
+    if (ok && dir && !keep_sync_folder(dir)) {
+        snprintf(error, error_size, "cannot write to '%s': %s", dir, strerror(errno));
+        ok = false;
+    }
+    if (!ok) discard_states(home);
+    return ok;
 }
 
 static bool add_services(local *home, char *error, size_t error_size) {

@@ -82,7 +82,8 @@ typedef struct local_options {
  * The folder is this endpoint's alone until it is freed. Texts of the options must live as long as
  * it does. */
 local *local_new(const local_options *options, char *error, size_t error_size);
-/* Writes every service's state to the folder, each file whole or not at all. True without one. */
+/* Writes every service's state to the folder: all files first, which then take their places one
+ * after the other, each whole. True without a folder. */
 bool local_save(local *home, char *error, size_t error_size);
 void local_free(local *home); /* NULL is ignored */
 
