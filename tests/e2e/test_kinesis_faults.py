@@ -102,11 +102,9 @@ def test_attempts_are_all_there_are(weir, stub, operation, answer):
     """The numbers of the plugin, its HTTP client and the runtime do not multiply."""
     fill(stub, 10, 1)
     stub.answer_next(operation, *[answer] * 100)
-    begun = time.monotonic()
     result = weir.run_pipeline(manifest(stub.endpoint, retry={"attempts": 3, "base": "10ms", "max": "20ms"}),
                                env=KEYS)
     assert result.status == FAILED, result
-    assert time.monotonic() - begun < 10
     # A kept connection that ends before the first byte of an answer may have been dead all along: the
     # HTTP library replaces it and sends once more, which is no attempt.
     assert stub.calls[operation] in ((3, 4) if answer.close else (3,))

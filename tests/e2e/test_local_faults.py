@@ -511,14 +511,12 @@ def test_control_operations_that_fail(local):
 # ---- row 11: everywhere ----
 
 def test_latency_by_percentiles(local):
-    """Delays follow the curve: nothing below its foot, nothing above its top."""
+    """No answer comes before the curve's foot; the curve itself is tested in tests/unit/local."""
     local.faults([{"latency": {"p0_ms": 20, "p50_ms": 40, "p100_ms": 60}}])
-    times = []
-    for _ in range(10):
+    for _ in range(5):
         begun = time.monotonic()
         ask(local)
-        times.append(time.monotonic() - begun)
-    assert min(times) >= 0.02 and sorted(times)[-1] - min(times) > 0.002
+        assert time.monotonic() - begun >= 0.02
 
 
 @pytest.mark.parametrize("status", [429, 503])
@@ -672,14 +670,61 @@ def test_save_writes_now(tmp_path):
     with LocalAws(tmp_path, "--dir", tmp_path / "state") as local:
         local.client("kinesis").create_stream(StreamName="kept", ShardCount=1)
         assert local.admin("POST", "save", {}) == {"dir": str(tmp_path / "state")}
-        saved = {p.name: p.read_bytes() for p in (tmp_path / "state").iterdir()}
-        if not saved:
-            pytest.skip("no service keeps state yet")
+        assert (tmp_path / "state" / "kinesis.state").stat().st_size > 0
         local.process.kill()
         local.process.wait()
         local.process.returncode = 0  # as was asked for
+    (tmp_path / "state" / "kinesis.state.new").write_bytes(b"what a killed process left")
     with LocalAws(tmp_path, "--dir", tmp_path / "state") as local:
         assert local.client("kinesis").list_streams()["StreamNames"] == ["kept"]
+        assert not list((tmp_path / "state").glob("*.new"))
+
+
+def test_a_save_that_fails_leaves_what_was_there(tmp_path):
+    folder = tmp_path / "state"
+    with LocalAws(tmp_path, "--dir", folder) as local:
+        local.client("kinesis").create_stream(StreamName="one", ShardCount=1)
+        local.admin("POST", "save", {})
+        before = {p.name: p.read_bytes() for p in folder.glob("*.state")}
+        assert {"kinesis.state", "s3.state"} <= set(before)
+        local.client("kinesis").create_stream(StreamName="two", ShardCount=1)
+        (folder / "s3.state.new").mkdir()  # in the way, behind kinesis in the order of services
+        with pytest.raises(urllib.error.HTTPError) as error:
+            local.admin("POST", "save", {})
+        assert error.value.code == 500 and "state of s3" in json.load(error.value)["error"]
+        assert {p.name: p.read_bytes() for p in folder.glob("*.state")} == before
+        assert [p.name for p in folder.glob("*.new")] == ["s3.state.new"]
+        (folder / "s3.state.new").rmdir()
+    with LocalAws(tmp_path, "--dir", folder) as local:
+        assert local.client("kinesis").list_streams()["StreamNames"] == ["one", "two"]
+
+
+def test_how_far_the_clock_may_go(local):
+    century = 36525 * 86400_000
+
+    def refused(settings):
+        with pytest.raises(urllib.error.HTTPError) as error:
+            local.admin("POST", "clock", settings)
+        assert error.value.code == 400
+        return json.load(error.value)["error"]
+
+    begun = local.now()
+    for many in (century + 1, 2**63 - 1):
+        assert f"advance_ms: expected an integer of 0 to {century}" in refused({"advance_ms": many})
+        for sign in (1, -1):
+            assert f"skew_ms: expected an integer of -{century} to {century}" in refused({"skew_ms": sign * many})
+    local.admin("POST", "clock", {"advance_ms": century - 1000})
+    assert f"the clock may go on by 100 years ({century} ms) in all" in refused({"advance_ms": 1001})
+    for sign, years in ((1, (2120, 9999)), (-1, (1900, 1930))):
+        local.admin("POST", "clock", {"skew_ms": sign * century})
+        assert years[0] <= int(ask(local)[1]["Date"].split()[3]) <= years[1]
+    local.admin("POST", "clock", {"advance_ms": 1000, "skew_ms": 0})
+    assert refused({"advance_ms": 1}) and local.admin("POST", "clock", {"advance_ms": 0})
+    assert local.now() - begun >= century / 1000
+    client = local.client("kinesis")  # and everything goes on then
+    client.create_stream(StreamName="later", ShardCount=1)
+    assert client.describe_stream_summary(StreamName="later")["StreamDescriptionSummary"][
+        "StreamCreationTimestamp"].year >= 2120
 
 
 # ---- rules themselves ----

@@ -230,6 +230,21 @@ static void latency_follows_its_curve(void **state) {
     rules_free(s);
 }
 
+/* With both ends given nothing is outside of them, and each half is spread evenly. */
+static void latency_from_foot_to_top(void **state) {
+    (void)state;
+    rule_set *s = good("{\"rules\": [{\"latency\": "
+                       "{\"p0_ms\": 20, \"p50_ms\": 40, \"p100_ms\": 140}}]}");
+    int quarters[4] = {0};
+    for (int i = 0; i < 10000; i++) {
+        int64_t ms = rule_latency_ms(s->rules);
+        assert_in_range(ms, 20, 140);
+        quarters[ms < 30 ? 0 : ms < 40 ? 1 : ms < 90 ? 2 : 3]++;
+    }
+    for (int i = 0; i < 4; i++) assert_in_range(quarters[i], 2200, 2800);
+    rules_free(s);
+}
+
 static void texts_in_another_form(void **state) {
     (void)state;
     static const struct {
@@ -353,6 +368,7 @@ int main(void) {
         cmocka_unit_test(counters),
         cmocka_unit_test(the_same_seed),
         cmocka_unit_test(latency_follows_its_curve),
+        cmocka_unit_test(latency_from_foot_to_top),
         cmocka_unit_test(texts_in_another_form),
         cmocka_unit_test(cbor_in_another_form),
         cmocka_unit_test(frames),
