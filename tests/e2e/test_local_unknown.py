@@ -71,6 +71,10 @@ class Inputs:
                 yield {**whole, name: wrong}
 
 
+def renamed(document, old, new):
+    return json.loads(json.dumps(document).replace(old, new))
+
+
 def escaped(document):
     """Every string with an escape, so that none of them points into the request's own bytes."""
     if isinstance(document, dict):
@@ -130,7 +134,9 @@ def test_every_operation_answers_and_the_endpoint_lives(tmp_path, service):
         for name in ("unknown", "known"):  # the second time operations get further, and some succeed
             for operation in served:
                 shape = call.model.operation_model(operation).input_shape
-                for document in Inputs(service, name).variants(shape):
+                for number, document in enumerate(Inputs(service, name).variants(shape)):
+                    if name == "unknown":  # what one call made is not in the way of the next
+                        document = renamed(document, name, f"{name}-{operation[:30]}-{number}")
                     answered.setdefault((name, call(operation, document)[0]), set()).add(operation)
         assert len(answered["unknown", 400]) > len(served) // 2
         assert len(answered["known", 200]) > len(served) // 2 < len(answered["known", 400])
