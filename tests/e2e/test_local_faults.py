@@ -190,7 +190,7 @@ def test_weir_and_connections_that_end(weir, local):
     """A last answer, keep-alive races, idle ends, slow reading."""
     seen = weir_meets(weir, local, [
         {"close_after": 1}, {"close_after": 3}, {"drop_after": 1}, {"drop_after": 2, "drop_count": 5},
-        {"idle_ms": 1}, {"read_pace": {"bytes": 64, "every_ms": 1}}])
+        {"idle_ms": 50}, {"read_pace": {"bytes": 64, "every_ms": 1}}])
     for conduct, requests in seen:
         used = collections.Counter(r["connection"] for r in requests)
         most = max(n for c, n in used.items() if c != requests[0]["connection"]) if len(used) > 1 else 0
