@@ -18,6 +18,11 @@ bool aws_text_set(char **at, weir_str s) {
     return true;
 }
 
+bool aws_region_is_large(const char *region) {
+    return strcmp(region, "us-east-1") == 0 || strcmp(region, "us-west-2") == 0 ||
+           strcmp(region, "eu-west-1") == 0;
+}
+
 /* ---- tags ---- */
 
 static void tag_free(aws_tag *t) {

@@ -31,6 +31,11 @@ void aws_tags_remove(aws_tags *t, weir_str key);
 void aws_tags_save(const aws_tags *t, keep *out);
 bool aws_tags_load(aws_tags *t, keep *in);
 
+/* ---- regions ---- */
+
+/* us-east-1, us-west-2, eu-west-1: where many services' default quotas are higher. */
+bool aws_region_is_large(const char *region);
+
 /* ---- a budget that fills at `rate` a second up to one second's worth ---- */
 
 typedef struct aws_budget {

@@ -92,11 +92,12 @@ delivery *firehose_stream(aws_call *call, bool active) {
 
 /* Records, requests and bytes a second into one stream, by region (the service's quotas). */
 static void init_budgets(delivery *d, const char *region, int64_t now_ms) {
-    bool large = strcmp(region, "us-east-1") == 0 || strcmp(region, "us-west-2") == 0 ||
-                 strcmp(region, "eu-west-1") == 0;
-    aws_budget_init(&d->records, large ? 500000 : 100000, now_ms);
-    aws_budget_init(&d->requests, large ? 2000 : 1000, now_ms);
-    aws_budget_init(&d->bytes, (large ? 5 : 1) * 1024.0 * 1024.0, now_ms);
+    bool large = aws_region_is_large(region);
+    aws_budget_init(&d->records, large ? FIREHOSE_SECOND_RECORDS_LARGE : FIREHOSE_SECOND_RECORDS,
+                    now_ms);
+    aws_budget_init(&d->requests, large ? FIREHOSE_SECOND_REQUESTS_LARGE : FIREHOSE_SECOND_REQUESTS,
+                    now_ms);
+    aws_budget_init(&d->bytes, large ? FIREHOSE_SECOND_BYTES_LARGE : FIREHOSE_SECOND_BYTES, now_ms);
 }
 
 delivery *delivery_new(firehose *f, weir_str name) {

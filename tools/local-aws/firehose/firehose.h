@@ -20,9 +20,16 @@
 #define FIREHOSE_RECORDS_MAX 500u
 #define FIREHOSE_RECORD_MAX 1024000u
 #define FIREHOSE_TAGS_MAX 50u
-#define FIREHOSE_PREFIX_MAX 1024u             /* characters as written */
-#define FIREHOSE_PREFIX_BYTES 512u            /* evaluated; the developer guide */
-#define FIREHOSE_REQUEST_MAX (4u << 20)       /* the API's documentation */
+#define FIREHOSE_PREFIX_MAX 1024u       /* characters as written */
+#define FIREHOSE_PREFIX_BYTES 512u      /* evaluated; the developer guide */
+#define FIREHOSE_REQUEST_MAX (4u << 20) /* the API's documentation */
+/* Into one stream a second, by region; the quotas. LARGE: where aws_region_is_large. */
+#define FIREHOSE_SECOND_RECORDS 100000
+#define FIREHOSE_SECOND_RECORDS_LARGE 500000
+#define FIREHOSE_SECOND_REQUESTS 1000
+#define FIREHOSE_SECOND_REQUESTS_LARGE 2000
+#define FIREHOSE_SECOND_BYTES 1048576
+#define FIREHOSE_SECOND_BYTES_LARGE 5242880
 #define FIREHOSE_STREAMS_MAX 5000u            /* the service's quotas, as the next */
 #define FIREHOSE_ENCRYPTION_CALLS 25          /* a day and stream */
 #define FIREHOSE_DAY_MS 86400000              /* data is kept so long while S3 does not take it */

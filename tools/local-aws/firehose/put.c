@@ -26,10 +26,12 @@ static bool read_data(aws_call *call, const weir_value *record, int index, weir_
         return false;
     }
     if (out->len <= FIREHOSE_RECORD_MAX) return true;
+    char constraint[64];
+    snprintf(constraint, sizeof constraint, "Member must have length less than or equal to %u",
+             FIREHOSE_RECORD_MAX);
     int n = snprintf(value, sizeof value, "java.nio.HeapByteBuffer[pos=0 lim=%llu cap=%llu]",
                      (unsigned long long)out->len, (unsigned long long)out->len);
-    firehose_invalid(call, str_make(value, (size_t)n), at,
-                     "Member must have length less than or equal to 1024000");
+    firehose_invalid(call, str_make(value, (size_t)n), at, constraint);
     return false;
 }
 
@@ -96,9 +98,12 @@ static weir_str *read_records(aws_call *call, uint32_t *count) {
     uint64_t total = 0;
     if (!aws_container(call, call->in, "Records", WEIR_V_ARRAY, &list)) return NULL;
     if (!list || list->size < 1 || list->size > FIREHOSE_RECORDS_MAX) {
+        char most[64];
+        snprintf(most, sizeof most, "Member must have length less than or equal to %u",
+                 FIREHOSE_RECORDS_MAX);
         firehose_invalid(call, list ? STR("[...]") : STR("null"), "records",
                          !list        ? "Member must not be null"
-                         : list->size ? "Member must have length less than or equal to 500"
+                         : list->size ? most
                                       : "Member must have length greater than or equal to 1");
         return NULL;
     }
@@ -113,7 +118,8 @@ static weir_str *read_records(aws_call *call, uint32_t *count) {
         total += data[i].len;
     }
     if (total > FIREHOSE_REQUEST_MAX) {
-        aws_fail(call, &FIREHOSE_INVALID, "Records size exceeds 4 MB limit");
+        aws_fail(call, &FIREHOSE_INVALID, "Records size exceeds %u MB limit",
+                 FIREHOSE_REQUEST_MAX >> 20);
         return NULL;
     }
     *count = list->size;
