@@ -52,6 +52,20 @@ def wait_active(client, stream):
         "StreamStatus"] == "ACTIVE", 20, f"{stream} is ACTIVE", interval=0.1)
 
 
+def summary(c, stream):
+    return c.describe_stream_summary(StreamName=stream)["StreamDescriptionSummary"]
+
+
+def commit(c, status="ENABLED"):
+    return c.update_account_settings(MinimumThroughputBillingCommitment={"Status": status})[
+        "MinimumThroughputBillingCommitment"]
+
+
+def settings(c):
+    """The account's."""
+    return c.describe_account_settings()["MinimumThroughputBillingCommitment"]
+
+
 def consumer(local, stream="one", name="app"):
     c = local.client("kinesis")
     arn = c.describe_stream_summary(StreamName=stream)["StreamDescriptionSummary"]["StreamARN"]

@@ -382,14 +382,19 @@ def test_a_stream_on_demand_grows_by_itself(local):
     assert len(shards(c, "od")) == 4
     assert refused(c.split_shard, StreamName="od", ShardToSplit="shardId-000000000000",
                    NewStartingHashKey="9") == "ValidationException"
-    record = {"Data": bytes(700_000), "PartitionKey": "k"}
-    assert c.put_records(StreamName="od", Records=[record] * 2)["FailedRecordCount"] == 1
+    hot = {"StreamName": "od", "Records": [{"Data": bytes(700_000), "PartitionKey": "k"}] * 2}
+    assert c.put_records(**hot)["FailedRecordCount"] == 1
     wait_active(c, "od")
     listed = shards(c, "od")
     assert len(listed) == 12
     assert [int(s["ParentShardId"][-2:]) for s in listed[4:]] == [0, 0, 1, 1, 2, 2, 3, 3]
-    local.advance(seconds=1)
-    assert c.put_records(StreamName="od", Records=[record] * 2)["FailedRecordCount"] == 1
+
+    # One hot key is refused again and again; the stream doubles once in 15 minutes all the same.
+    for seconds, count in [(1, 8), (1, 8), (800, 8), (100, 16), (1, 16), (900, 32)]:
+        local.advance(seconds=seconds)
+        assert c.put_records(**hot)["FailedRecordCount"] == 1
+        wait_active(c, "od")
+        assert len(shards(c, "od", ShardFilter={"Type": "AT_LATEST"})) == count, seconds
 
 
 # ---- signatures ----
@@ -520,9 +525,9 @@ def test_unknown_operation(local):
     c = boto3.client("kinesis", endpoint_url=local.endpoint, region_name="us-east-1",
                      aws_access_key_id="local", aws_secret_access_key="local-secret",
                      config=Config(retries=ONCE))
-    assert refused(c.describe_account_settings) == "UnknownOperationException"
-    with pytest.raises(ClientError, match="weir-local has no operation 'DescribeAccountSettings' of kinesis"):
-        c.describe_account_settings()
+    assert refused(c.list_queues) == "UnknownOperationException"
+    with pytest.raises(ClientError, match="weir-local has no operation 'ListQueues' of kinesis"):
+        c.list_queues()
 
 
 def test_a_service_that_is_not_here_is_named_in_its_own_shape(local):

@@ -2,8 +2,9 @@
 
 import pytest
 
-from kinesis_requests import MAX_HASH, Subscription, iterator, read_shard, shards, wait_active
-from local import LocalAws
+from kinesis_requests import (MAX_HASH, Subscription, commit, iterator, read_shard, refused, settings, shards,
+                              summary, wait_active)
+from local import ONCE, LocalAws
 from processes import wait_for
 
 
@@ -93,6 +94,38 @@ def test_a_restart_in_the_middle_of_a_change_ends_it(tmp_path):
         wait_active(c, "made")
         assert len(shards(c, "one")) == 3 and len(shards(c, "made")) == 2
         wait_for(lambda: "gone" not in c.list_streams()["StreamNames"], 30, "the deletion", interval=0.3)
+
+
+def test_a_restart_keeps_the_account_policies_and_warm_throughput(tmp_path):
+    policy = "{\"Statement\": [{\"Effect\": \"Allow\"}]}"
+    with kept(tmp_path, 1, "--stream", "given:3") as local:
+        c = local.client("kinesis")
+        commit(c)
+        c.create_stream(StreamName="od", StreamModeDetails={"StreamMode": "ON_DEMAND"}, WarmThroughputMiBps=9)
+        c.create_stream(StreamName="made", ShardCount=2)
+        wait_active(c, "od")
+        wait_active(c, "made")
+        c.put_records(StreamName="od", Records=[{"Data": bytes(700_000), "PartitionKey": "k"}] * 2)
+        wait_active(c, "od")
+        arn = summary(c, "od")["StreamARN"]
+        app = c.register_stream_consumer(StreamARN=arn, ConsumerName="app")["Consumer"]["ConsumerARN"]
+        for a in (arn, app):
+            c.put_resource_policy(ResourceARN=a, Policy=policy)
+        before = settings(c), summary(c, "od")
+        assert before[1]["OpenShardCount"] == 18
+    with kept(tmp_path, 2) as local:
+        c, once = local.client("kinesis"), local.client("kinesis", retries=ONCE)
+        assert (settings(c), summary(c, "od")) == before
+        assert before[1]["WarmThroughput"] == {"TargetMiBps": 9, "CurrentMiBps": 18}
+        for a in (arn, app):
+            assert c.get_resource_policy(ResourceARN=a)["Policy"] == policy
+        # It grew a moment ago, and only what CreateStream made counts.
+        local.advance(seconds=2)
+        c.put_records(StreamName="od", Records=[{"Data": bytes(700_000), "PartitionKey": "k"}] * 2)
+        assert summary(c, "od")["StreamStatus"] == "ACTIVE"
+        local.admin("POST", "kinesis", {"account_shards": 3})
+        assert refused(once.create_stream, StreamName="new", ShardCount=2) == "LimitExceededException"
+        c.create_stream(StreamName="new", ShardCount=1)
 
 
 def test_the_clock_does_not_go_back_behind_what_is_kept(tmp_path):

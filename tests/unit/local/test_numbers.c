@@ -9,6 +9,7 @@
 
 #include "base/str.h"
 #include "kinesis/numbers.h"
+#include "kinesis/stream.h"
 
 #define MAX "340282366920938463463374607431768211455"
 
@@ -65,8 +66,8 @@ static void even_layouts(void **state) {
     assert_true(hash_key_even(0, 7) == 0 && hash_key_even(0, 1) == 0);
 }
 
-static sequence make(uint32_t shard, uint64_t record, uint64_t second) {
-    return (sequence){UINT64_C(1795277518), shard, record, second};
+static sequence make(uint32_t of_shard, uint64_t number, uint64_t second) {
+    return (sequence){UINT64_C(1795277518), of_shard, number, second};
 }
 
 static void sequence_numbers_come_back(void **state) {
@@ -120,11 +121,27 @@ static void sequence_numbers_that_are_none(void **state) {
     assert_false(sequence_parse(str_make(text, 55), &s));
 }
 
+static void limits_by_region(void **state) {
+    (void)state;
+    static const char *const large[] = {"us-east-1", "us-west-2", "eu-west-1"};
+    static const char *const others[] = {"us-east-2", "eu-central-1", "cn-north-1", "us-west-1",
+                                         ""};
+    for (size_t i = 0; i < sizeof large / sizeof large[0]; i++) {
+        assert_int_equal(kinesis_account_shards_of(large[i]), 500);
+        assert_int_equal(kinesis_on_demand_max(large[i]), 10240);
+    }
+    for (size_t i = 0; i < sizeof others / sizeof others[0]; i++) {
+        assert_int_equal(kinesis_account_shards_of(others[i]), 200);
+        assert_int_equal(kinesis_on_demand_max(others[i]), 200);
+    }
+}
+
 int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(hash_keys_of_partition_keys),
         cmocka_unit_test(hash_keys_that_are_none),
         cmocka_unit_test(even_layouts),
+        cmocka_unit_test(limits_by_region),
         cmocka_unit_test(sequence_numbers_come_back),
         cmocka_unit_test(sequence_numbers_grow),
         cmocka_unit_test(sequence_numbers_that_are_none),

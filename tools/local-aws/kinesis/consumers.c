@@ -7,6 +7,7 @@
 #include "kinesis/stream.h"
 
 #define KIND_CONSUMERS 'C'
+#define CONSUMERS_PAGE_MAX 100
 
 consumer *stream_consumer(stream *s, weir_str name) {
     for (consumer *c = s->consumers; c; c = c->next)
@@ -59,6 +60,7 @@ void stream_add_consumer(stream *s, consumer *c) {
 void consumer_free(consumer *c) {
     subscriptions_free(c);
     aws_tags_free(&c->tags);
+    mem_free(c->policy);
     mem_free(c->name);
     mem_free(c->arn);
     mem_free(c);
@@ -84,7 +86,7 @@ void kinesis_register_consumer(aws_call *call) {
                  s->name, local_settings(call->home)->account);
         return;
     }
-    if (count >= KINESIS_CONSUMERS_MAX || creating >= 5) {
+    if (count >= KINESIS_CONSUMERS_MAX || creating >= KINESIS_CREATING_MAX) {
         aws_fail(call, &KINESIS_LIMIT,
                  count >= KINESIS_CONSUMERS_MAX
                      ? "Stream %s has as many consumers as it may."
@@ -161,11 +163,8 @@ void kinesis_list_consumers(aws_call *call) {
     kinesis *k = call->state;
     stream *s = kinesis_rate(call) ? stream_of_call(call) : NULL;
     if (!s) return;
-    int64_t limit = weir_json_get_i64(call->in, "MaxResults", 100);
-    if (limit < 1 || limit > 100) {
-        kinesis_invalid(call, STR("..."), "maxResults", "Member must be between 1 and 100");
-        return;
-    }
+    int64_t limit = weir_json_get_i64(call->in, "MaxResults", CONSUMERS_PAGE_MAX);
+    if (!kinesis_between(call, limit, "maxResults", 1, CONSUMERS_PAGE_MAX)) return;
     uint64_t skip = 0;
     weir_str next = aws_in_str(call, "NextToken");
     token t;

@@ -34,10 +34,8 @@ static bool record_size_of(aws_call *call, int64_t *kib) {
     const weir_value *v = aws_in(call, "MaxRecordSizeInKiB");
     if (!v) return true;
     *kib = v->type == WEIR_V_I64 ? v->as.i64 : 0;
-    if (*kib >= 1024 && *kib <= 10240) return true;
-    kinesis_invalid(call, STR("..."), "maxRecordSizeInKiB",
-                    "Member must be between 1024 and 10240");
-    return false;
+    return kinesis_between(call, *kib, "maxRecordSizeInKiB", KINESIS_RECORD_KIB,
+                           KINESIS_RECORD_KIB_MAX);
 }
 
 static uint32_t creating(kinesis *k) {
@@ -49,11 +47,22 @@ static uint32_t creating(kinesis *k) {
     return n;
 }
 
+/* Which shard a record goes to is always told by its key here: another strategy is refused rather
+ * than taken and not followed. */
+static bool distribution_is_known(aws_call *call) {
+    weir_str strategy = aws_in_str(call, "RecordDistributionStrategy");
+    if (!strategy.ptr || str_eq_z(strategy, "USER_PARTITION_KEY")) return true;
+    kinesis_invalid(call, strategy, "recordDistributionStrategy",
+                    "Member must be USER_PARTITION_KEY: weir-local knows no other");
+    return false;
+}
+
 void kinesis_create_stream(aws_call *call) {
     kinesis *k = call->state;
     weir_str name = aws_in_str(call, "StreamName");
     bool on_demand;
-    int64_t shards = weir_json_get_i64(call->in, "ShardCount", 0), kib = 1024;
+    int64_t shards = weir_json_get_i64(call->in, "ShardCount", 0), kib = KINESIS_RECORD_KIB;
+    int64_t warm = 0;
     if (!kinesis_rate(call)) return;
     if (!kinesis_name_is_valid(name)) {
         kinesis_invalid(call, name, "streamName",
@@ -61,26 +70,31 @@ void kinesis_create_stream(aws_call *call) {
         return;
     }
     if (!mode_of(call, &on_demand) || !record_size_of(call, &kib)) return;
-    if (on_demand) shards = 4;
-    if (shards < 1 || shards > (int64_t)KINESIS_SHARDS_MAX) {
-        kinesis_invalid(call, STR("..."), "shardCount", "Member must be between 1 and 10000");
+    if (!kinesis_warm_of(call, on_demand, &warm) || !distribution_is_known(call)) return;
+    if (on_demand)
+        shards = kinesis_warm_shards(warm);
+    else if (!kinesis_between(call, shards, "shardCount", 1, KINESIS_SHARDS_MAX))
         return;
-    }
     if (map_get(k->streams, name)) {
         aws_fail(call, &KINESIS_IN_USE, "Stream %.*s under account %s already exists.",
                  STR_FMT(name), local_settings(call->home)->account);
         return;
     }
-    if (k->limits && creating(k) >= 5) {
-        aws_fail(call, &KINESIS_LIMIT, "Only 5 streams can be concurrently created.");
+    if (k->limits && creating(k) >= KINESIS_CREATING_MAX) {
+        aws_fail(call, &KINESIS_LIMIT, "Only %u streams can be concurrently created.",
+                 KINESIS_CREATING_MAX);
         return;
     }
+    if (on_demand ? !kinesis_may_add_on_demand(call) : !kinesis_may_add_shards(call, shards))
+        return;
     stream *s = stream_new(k, name, (uint32_t)shards, CREATING);
     if (!s) {
         aws_fail(call, &KINESIS_INTERNAL, "out of memory");
         return;
     }
     s->on_demand = on_demand;
+    s->counted = true;
+    s->warm_mib = warm;
     s->record_kib = kib;
     if (!kinesis_add_tag_map(call, &s->tags, aws_in(call, "Tags"))) {
         map_remove(k->streams, str_of(s->name)); /* `name` went with the call */
@@ -140,6 +154,7 @@ void kinesis_describe_stream_summary(aws_call *call) {
     write_common(o, s);
     aws_out_i64(o, "OpenShardCount", s->status == CREATING ? 0 : s->open_count);
     aws_out_i64(o, "ConsumerCount", consumers);
+    kinesis_write_warm(o, s);
     aws_out_i64(o, "MaxRecordSizeInKiB", s->record_kib);
     aws_out_close(o);
     aws_end(call);
@@ -149,10 +164,7 @@ void kinesis_describe_stream(aws_call *call) {
     stream *s = kinesis_rate(call) ? stream_of_call(call) : NULL;
     if (!s) return;
     int64_t limit = weir_json_get_i64(call->in, "Limit", 100);
-    if (limit < 1 || limit > 10000) {
-        kinesis_invalid(call, STR("..."), "limit", "Member must be between 1 and 10000");
-        return;
-    }
+    if (!kinesis_between(call, limit, "limit", 1, KINESIS_PAGE_MAX)) return;
     weir_str from = aws_in_str(call, "ExclusiveStartShardId");
     aws_out *o = &call->out;
     aws_out_open(o, NULL);
@@ -188,10 +200,7 @@ void kinesis_list_streams(aws_call *call) {
     weir_str from = aws_in_str(call, "ExclusiveStartStreamName"),
              next = aws_in_str(call, "NextToken");
     if (next.ptr) from = next;
-    if (limit < 1 || limit > 10000) {
-        kinesis_invalid(call, STR("..."), "limit", "Member must be between 1 and 10000");
-        return;
-    }
+    if (!kinesis_between(call, limit, "limit", 1, KINESIS_PAGE_MAX)) return;
     size_t count = map_count(k->streams), n = 0, cursor = 0;
     stream **all = arena_array(call->memory, count + 1, sizeof(stream *));
     weir_str name;
@@ -224,26 +233,6 @@ void kinesis_list_streams(aws_call *call) {
     aws_end(call);
 }
 
-void kinesis_describe_limits(aws_call *call) {
-    kinesis *k = call->state;
-    if (!kinesis_rate(call)) return;
-    int64_t open = 0, on_demand = 0;
-    size_t cursor = 0;
-    weir_str name;
-    void *value;
-    while (map_next(k->streams, &cursor, &name, &value)) {
-        const stream *s = value;
-        open += s->open_count;
-        on_demand += s->on_demand;
-    }
-    aws_out_open(&call->out, NULL);
-    aws_out_i64(&call->out, "ShardLimit", KINESIS_SHARDS_MAX);
-    aws_out_i64(&call->out, "OpenShardCount", open);
-    aws_out_i64(&call->out, "OnDemandStreamCount", on_demand);
-    aws_out_i64(&call->out, "OnDemandStreamCountLimit", 50);
-    aws_end(call);
-}
-
 /* ---- changing ---- */
 
 stream *stream_of_call_active(aws_call *call) {
@@ -258,12 +247,14 @@ static void set_retention(aws_call *call, bool up) {
     stream *s = stream_of_call_active(call);
     if (!s) return;
     int64_t hours = weir_json_get_i64(call->in, "RetentionPeriodHours", 0);
-    if (hours < 24 || hours > 8760) {
+    bool short_of = hours < KINESIS_RETENTION_H_MIN;
+    if (short_of || hours > KINESIS_RETENTION_H_MAX) {
         aws_fail(call, &KINESIS_INVALID,
                  "%s allowed retention period is %d hours. Requested retention "
                  "period (%lld hours) is too %s.",
-                 hours < 24 ? "Minimum" : "Maximum", hours < 24 ? 24 : 8760, (long long)hours,
-                 hours < 24 ? "short" : "long");
+                 short_of ? "Minimum" : "Maximum",
+                 short_of ? KINESIS_RETENTION_H_MIN : KINESIS_RETENTION_H_MAX, (long long)hours,
+                 short_of ? "short" : "long");
         return;
     }
     if (up ? hours < s->retention_h : hours > s->retention_h) {
@@ -336,7 +327,18 @@ void kinesis_update_stream_mode(aws_call *call) {
     bool on_demand;
     stream *s = stream_of_call_active(call);
     if (!s || !mode_of(call, &on_demand)) return;
+    int64_t warm = on_demand ? s->warm_mib : 0;
+    if (!kinesis_warm_of(call, on_demand, &warm)) return;
+    if (on_demand && !s->on_demand && !kinesis_may_add_on_demand(call)) return;
+    if (!on_demand && s->on_demand && s->counted && !kinesis_may_add_shards(call, s->open_count))
+        return;
     s->on_demand = on_demand;
+    s->warm_mib = warm;
+    /* Without warm throughput the shards stay as they are until traffic asks for more. */
+    if (warm > (int64_t)s->open_count) {
+        s->change = CHANGE_COUNT;
+        s->change_count = kinesis_warm_shards(warm);
+    }
     stream_change(s, UPDATING);
     aws_end(call);
 }

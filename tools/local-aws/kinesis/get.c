@@ -192,8 +192,9 @@ static bool may_read(const stream *s, shard *d) {
 static void pay(const stream *s, shard *d, uint64_t bytes) {
     if (!s->of->limits) return;
     aws_budget_take(&d->read_bytes, (double)bytes);
-    if (bytes <= 2097152) return;
-    d->locked_until_ms = kinesis_now(s->of) + (int64_t)((bytes * 1000 + 2097151) / 2097152);
+    if (bytes <= KINESIS_SHARD_READ_BYTES) return;
+    uint64_t ms = (bytes * 1000 + KINESIS_SHARD_READ_BYTES - 1) / KINESIS_SHARD_READ_BYTES;
+    d->locked_until_ms = kinesis_now(s->of) + (int64_t)ms;
     d->read_bytes.level = d->read_bytes.rate;
 }
 

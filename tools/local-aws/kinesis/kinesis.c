@@ -3,6 +3,7 @@
  */
 #include <inttypes.h>
 #include <openssl/rand.h>
+#include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
 
@@ -52,6 +53,12 @@ static const aws_operation operations[] = {
     {"ListTagsForResource", kinesis_list_resource_tags, 0},
     {"UpdateMaxRecordSize", kinesis_update_max_record_size, 0},
     {"UpdateStreamMode", kinesis_update_stream_mode, 0},
+    {"UpdateStreamWarmThroughput", kinesis_update_warm_throughput, 0},
+    {"DescribeAccountSettings", kinesis_describe_account_settings, 0},
+    {"UpdateAccountSettings", kinesis_update_account_settings, 0},
+    {"PutResourcePolicy", kinesis_put_policy, 0},
+    {"GetResourcePolicy", kinesis_get_policy, 0},
+    {"DeleteResourcePolicy", kinesis_delete_policy, 0},
     {"EnableEnhancedMonitoring", kinesis_enable_monitoring, 0},
     {"DisableEnhancedMonitoring", kinesis_disable_monitoring, 0},
 };
@@ -83,6 +90,9 @@ static const struct {
     {"ListTagsForStream", 5},
     {"StartStreamEncryption", 5},
     {"StopStreamEncryption", 5},
+    {"UpdateStreamWarmThroughput", 5},
+    {"DescribeAccountSettings", 5},
+    {"UpdateAccountSettings", 5},
 };
 #define RATES (sizeof rates / sizeof rates[0])
 
@@ -100,10 +110,41 @@ bool kinesis_rate(aws_call *call) {
     return true;
 }
 
-void kinesis_invalid(aws_call *call, weir_str value, const char *field, const char *constraint) {
+void kinesis_invalid(aws_call *call, weir_str value, const char *field, const char *format, ...) {
+    char constraint[512];
+    va_list list;
+    va_start(list, format);
+    vsnprintf(constraint, sizeof constraint, format, list);
+    va_end(list);
     aws_fail(call, &KINESIS_VALIDATION,
              "1 validation error detected: Value '%.*s' at '%s' failed to satisfy constraint: %s",
              value.len > 128 ? 128 : (int)value.len, value.ptr ? value.ptr : "", field, constraint);
+}
+
+bool kinesis_between(aws_call *call, int64_t value, const char *field, int64_t lo, int64_t hi) {
+    if (value >= lo && value <= hi) return true;
+    char text[24];
+    int n = snprintf(text, sizeof text, "%" PRId64, value);
+    kinesis_invalid(call, str_make(text, (uint64_t)n), field,
+                    "Member must have value between %" PRId64 " and %" PRId64, lo, hi);
+    return false;
+}
+
+stream *kinesis_resource(kinesis *k, weir_str arn, consumer **of_stream) {
+    size_t cursor = 0;
+    weir_str name;
+    void *value;
+    *of_stream = NULL;
+    while (arn.ptr && map_next(k->streams, &cursor, &name, &value)) {
+        stream *s = value;
+        if (str_eq_z(arn, s->arn)) return s;
+        for (consumer *c = s->consumers; c; c = c->next) {
+            if (!str_eq_z(arn, c->arn)) continue;
+            *of_stream = c;
+            return s;
+        }
+    }
+    return NULL;
 }
 
 static stream *by_arn(aws_call *call, weir_str arn) {
@@ -215,6 +256,12 @@ static bool setup(void *own, const local_setup *wanted, char *error, size_t size
 /* POST /_weir/kinesis: what the service has no operation for. */
 static bool admin(void *own, const weir_value *in, buf *out) {
     kinesis *k = own;
+    int64_t shards = weir_json_get_i64(in, "account_shards", k->account_shards);
+    if (shards < 1 || shards > UINT32_MAX) {
+        buf_printf(out, "account_shards: expected a number from 1, found %" PRId64, shards);
+        return false;
+    }
+    k->account_shards = (uint32_t)shards;
     k->limits = weir_json_get_bool(in, "limits", k->limits) != 0;
     int64_t memory = weir_json_get_i64(in, "memory_bytes", (int64_t)k->memory_max);
     k->memory_max = memory > 0 ? (uint64_t)memory : k->memory_max;
@@ -222,9 +269,10 @@ static bool admin(void *own, const weir_value *in, buf *out) {
     k->subscription_ms = weir_json_get_i64(in, "subscription_ms", k->subscription_ms);
     buf_printf(out,
                "{\"limits\":%s,\"memory_bytes\":%" PRIu64 ",\"memory_used\":%" PRIu64
-               ",\"event_every_ms\":%" PRId64 ",\"subscription_ms\":%" PRId64 "}",
+               ",\"event_every_ms\":%" PRId64 ",\"subscription_ms\":%" PRId64
+               ",\"account_shards\":%" PRIu32 "}",
                k->limits ? "true" : "false", k->memory_max, k->memory, k->event_every_ms,
-               k->subscription_ms);
+               k->subscription_ms, k->account_shards);
     return true;
 }
 
@@ -233,6 +281,7 @@ bool kinesis_service(local *home, local_service *out) {
     if (!k) return false;
     k->home = home;
     k->limits = true;
+    k->account_shards = kinesis_account_shards_of(local_settings(home)->region);
     k->memory_max = UINT64_C(2) << 30;
     k->event_every_ms = 5000;
     k->subscription_ms = 300000;

@@ -6,10 +6,6 @@
 #include "admin/faults.h"
 #include "kinesis/stream.h"
 
-#define REQUEST_SMALL (5u << 20)
-#define REQUEST_LARGE (10u << 20)
-#define RECORD_LARGE (10u << 20)
-
 typedef struct entry {
     weir_str key, base64, bytes; /* base64 or bytes */
     uint32_t size;
@@ -69,9 +65,9 @@ static bool read_entry(aws_call *call, const stream *s, const weir_value *json, 
                                    : "Member must have length greater than or equal to 1");
         return false;
     }
-    if (e->size > RECORD_LARGE) {
+    if (e->size > KINESIS_RECORD_MAX) {
         kinesis_invalid(call, STR("java.nio.HeapByteBuffer"), place(at, index, "data"),
-                        "Member must have length less than or equal to 10485760");
+                        "Member must have length less than or equal to %u", KINESIS_RECORD_MAX);
         return false;
     }
     if ((uint64_t)e->size + e->key.len > (uint64_t)s->record_kib * 1024) {
@@ -183,11 +179,12 @@ static entry *read_entries(aws_call *call, stream *s, uint32_t *count) {
     }
     if (list->size > KINESIS_RECORDS_MAX) {
         kinesis_invalid(call, STR("[...]"), "records",
-                        "Member must have length less than or equal to 500");
+                        "Member must have length less than or equal to %u", KINESIS_RECORDS_MAX);
         return NULL;
     }
     entry *entries = arena_array(call->memory, list->size, sizeof *entries);
-    uint64_t total = 0, limit = s->record_kib > 1024 ? REQUEST_LARGE : REQUEST_SMALL;
+    uint64_t total = 0, limit = KINESIS_REQUEST_MAX;
+    if (s->record_kib > KINESIS_RECORD_KIB) limit = KINESIS_REQUEST_LARGE_MAX;
     const weir_value *item = list + 1;
     for (uint32_t i = 0; entries && i < list->size; i++, item = weir_value_next(item)) {
         if (item->type != WEIR_V_OBJECT) {

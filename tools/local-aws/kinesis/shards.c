@@ -4,7 +4,7 @@
 #include "kinesis/stream.h"
 
 #define KIND_SHARDS 'S'
-#define PAGE_MAX 1000
+#define PAGE_MAX 1000 /* shards of one answer, however many are asked for */
 
 typedef enum filter_type {
     FROM_TRIM_HORIZON,
@@ -132,10 +132,7 @@ void kinesis_list_shards(aws_call *call) {
     stream *s = next.ptr ? read_token(call, next, &f) : stream_of_call(call);
     if (!s || (!next.ptr && !read_filter(call, s, &f))) return;
     int64_t limit = weir_json_get_i64(call->in, "MaxResults", PAGE_MAX), ms;
-    if (limit < 1 || limit > 10000) {
-        kinesis_invalid(call, STR("..."), "maxResults", "Member must be between 1 and 10000");
-        return;
-    }
+    if (!kinesis_between(call, limit, "maxResults", 1, KINESIS_PAGE_MAX)) return;
     if (limit > PAGE_MAX) limit = PAGE_MAX;
     if (created && (!aws_time_ms(call, created, &ms) || ms / 1000 != s->created_ms / 1000)) {
         aws_fail(call, &KINESIS_NOT_FOUND, "Stream %s was not created at that time.", s->name);
@@ -216,6 +213,7 @@ void kinesis_split_shard(aws_call *call) {
             STR_FMT(text), d->index, s->name, local_settings(call->home)->account);
         return;
     }
+    if (s->counted && !kinesis_may_add_shards(call, 1)) return;
     s->change = CHANGE_SPLIT;
     s->change_shard = d->index;
     s->change_at = at;
@@ -274,6 +272,7 @@ void kinesis_update_shard_count(aws_call *call) {
                  KINESIS_RESIZES_MAX, s->name);
         return;
     }
+    if (s->counted && !kinesis_may_add_shards(call, target - now)) return;
     memmove(s->resized_ms, s->resized_ms + 1, sizeof s->resized_ms - sizeof *s->resized_ms);
     s->resized_ms[KINESIS_RESIZES_MAX - 1] = at;
     s->change = CHANGE_COUNT;

@@ -3,11 +3,14 @@
  * tags, changes that were under way, and the key of iterators. Not kept: open subscriptions, what
  * is left of throughput, settings of the admin API.
  *
- *     time | token key, 2 | streams: count, each of
- *         name | status | change: kind, shard, other, count, hash key | mode | created | retention
- * | record limit | has a KMS key, the key | tags shards: count, each of hash keys | parent |
- * adjacent | created | closed | gone | next number records: count, each of  arrival | encrypted |
- * partition key | data in base64 consumers: count, each of  name | created | tags
+ *     time | token key, 2 | billing commitment: started, ended | streams: count, each of
+ *         name | status | change: kind, shard, other, count, hash key | mode | counted | warm
+ *         throughput | grown | created | retention | record limit | KMS key or none | policy or
+ *         none | tags
+ *         shards: count, each of
+ *             hash keys | parent | adjacent | created | closed | gone | next number
+ *             records: count, each of  arrival | encrypted | partition key | data in base64
+ *         consumers: count, each of  name | created | policy or none | tags
  *
  * What is read is checked as far as other code relies on it; a file that promises what cannot be is
  * refused as a whole.
@@ -15,11 +18,14 @@
 #include "base/mem.h"
 #include "kinesis/stream.h"
 
-#define VERSION 1u
-#define KEY_BYTES_MAX 1024u                 /* 256 characters */
-#define DATA_BYTES_MAX ((uint64_t)10 << 20) /* the largest limit of a record */
-#define NUMBER_MAX (UINT64_MAX >> 1)        /* of a record: more than can ever have come */
-#define AHEAD_MS_MAX SERVER_CLOCK_MAX_MS    /* what another run may have moved it by */
+#define VERSION 2u
+#define KEY_BYTES_MAX 1024u /* 256 characters */
+#define DATA_BYTES_MAX ((uint64_t)KINESIS_RECORD_MAX)
+#define NUMBER_MAX (UINT64_MAX >> 1) /* of a record: more than can ever have come */
+/* Shards that a change of their number can be about. */
+#define COUNT_MAX KINESIS_ON_DEMAND_SHARDS_LARGE_MAX
+_Static_assert(COUNT_MAX >= KINESIS_SHARDS_MAX, "of provisioned streams, too");
+#define AHEAD_MS_MAX SERVER_CLOCK_MAX_MS /* what another run may have moved it by */
 #define BASE64_MAX (DATA_BYTES_MAX * 4 / 3 + 4)
 
 /* ---- writing ---- */
@@ -57,11 +63,14 @@ static void put_stream(keep *out, const stream *s) {
     keep_put_u64(out, s->change_count);
     put_hash_key(out, s->change_at);
     keep_put_u64(out, s->on_demand);
+    keep_put_u64(out, s->counted);
+    keep_put_i64(out, s->warm_mib);
+    keep_put_i64(out, s->grown_ms);
     keep_put_i64(out, s->created_ms);
     keep_put_i64(out, s->retention_h);
     keep_put_i64(out, s->record_kib);
-    keep_put_u64(out, s->kms_key != NULL);
-    keep_put_str(out, str_of(s->kms_key ? s->kms_key : ""));
+    aws_keep_optional(s->kms_key, out);
+    aws_keep_optional(s->policy, out);
     aws_tags_save(&s->tags, out);
     keep_put_u64(out, s->shard_count);
     for (uint32_t i = 0; i < s->shard_count; i++) put_shard(out, s->shards[i]);
@@ -71,6 +80,7 @@ static void put_stream(keep *out, const stream *s) {
     for (const consumer *c = s->consumers; c; c = c->next) {
         keep_put_str(out, str_of(c->name));
         keep_put_i64(out, c->created_ms);
+        aws_keep_optional(c->policy, out);
         aws_tags_save(&c->tags, out);
     }
 }
@@ -84,6 +94,8 @@ bool kinesis_save(void *own, keep *out) {
     keep_put_i64(out, kinesis_now(k));
     keep_put_u64(out, k->token_key[0]);
     keep_put_u64(out, k->token_key[1]);
+    keep_put_i64(out, k->billing.started_ms);
+    keep_put_i64(out, k->billing.ended_ms);
     keep_put_u64(out, map_count(k->streams));
     while (map_next(k->streams, &cursor, &name, &value)) {
         stream_trim(value);
@@ -164,7 +176,7 @@ static bool get_consumer(keep *in, stream *s) {
     mem_free(name);
     if (!c) return false;
     stream_add_consumer(s, c);
-    return get_tags(in, &c->tags);
+    return aws_load_optional(&c->policy, in) && get_tags(in, &c->tags);
 }
 
 static bool get_change(keep *in, stream *s, uint64_t *status) {
@@ -172,7 +184,7 @@ static bool get_change(keep *in, stream *s, uint64_t *status) {
     uint64_t change = keep_u64(in), one = keep_u64(in), other = keep_u64(in), count = keep_u64(in);
     s->change_at = get_hash_key(in);
     if (*status > DELETING || change > CHANGE_COUNT || one > UINT32_MAX || other > UINT32_MAX ||
-        count > KINESIS_SHARDS_MAX)
+        count > COUNT_MAX)
         return false;
     s->change = change == CHANGE_SPLIT   ? CHANGE_SPLIT
                 : change == CHANGE_MERGE ? CHANGE_MERGE
@@ -200,20 +212,16 @@ static bool change_is_possible(const stream *s) {
 }
 
 static bool get_settings(keep *in, stream *s) {
-    bool encrypted;
-    if (!get_bool(in, &s->on_demand)) return false;
-    if (!get_time(s->of, in, &s->created_ms)) return false;
+    if (!get_bool(in, &s->on_demand) || !get_bool(in, &s->counted)) return false;
+    s->warm_mib = keep_i64(in);
+    if (s->warm_mib < 0 || s->warm_mib > KINESIS_ON_DEMAND_SHARDS_LARGE_MAX) return false;
+    if (!get_time(s->of, in, &s->grown_ms) || !get_time(s->of, in, &s->created_ms)) return false;
     s->retention_h = keep_i64(in);
     s->record_kib = keep_i64(in);
-    if (s->retention_h < 24 || s->retention_h > 8760 || s->record_kib < 1024 ||
-        s->record_kib > 10240 || !get_bool(in, &encrypted))
-        return false;
-    char *key = keep_str(in, NULL);
-    if (encrypted)
-        s->kms_key = key;
-    else
-        mem_free(key);
-    return key && get_tags(in, &s->tags);
+    return s->retention_h >= KINESIS_RETENTION_H_MIN && s->retention_h <= KINESIS_RETENTION_H_MAX &&
+           s->record_kib >= KINESIS_RECORD_KIB && s->record_kib <= KINESIS_RECORD_KIB_MAX &&
+           aws_load_optional(&s->kms_key, in) && aws_load_optional(&s->policy, in) &&
+           get_tags(in, &s->tags);
 }
 
 static bool get_stream(kinesis *k, keep *in, buf *scratch) {
@@ -226,7 +234,7 @@ static bool get_stream(kinesis *k, keep *in, buf *scratch) {
     uint64_t shards = keep_count(in, 88);
     for (uint64_t i = 0; i < shards; i++)
         if (!get_shard(in, s, scratch)) return false;
-    uint64_t consumers = keep_count(in, 24);
+    uint64_t consumers = keep_count(in, 32);
     if (consumers > KINESIS_CONSUMERS_MAX) return false;
     for (uint64_t i = 0; i < consumers; i++)
         if (!get_consumer(in, s)) return false;
@@ -247,8 +255,9 @@ bool kinesis_load(void *own, keep *in) {
     k->token_key[1] = keep_u64(in);
     buf scratch;
     buf_init(&scratch, (size_t)BASE64_MAX + 1);
-    uint64_t streams = keep_count(in, 136);
-    bool ok = keep_ok(in);
+    bool ok = get_time(k, in, &k->billing.started_ms) && get_time(k, in, &k->billing.ended_ms);
+    uint64_t streams = keep_count(in, 160);
+    ok = ok && keep_ok(in);
     for (uint64_t i = 0; ok && i < streams; i++) ok = get_stream(k, in, &scratch);
     buf_free(&scratch);
     return ok;

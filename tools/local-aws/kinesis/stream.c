@@ -50,11 +50,11 @@ static shard *shard_add(stream *s, hash_key first, hash_key last, int32_t parent
     d->adjacent = adjacent;
     d->created_ms = now;
     d->next = 1;
-    aws_budget_init(&d->write_bytes, 1048576, now);
-    aws_budget_init(&d->write_records, 1000, now);
-    aws_budget_init(&d->read_calls, 5, now);
-    aws_budget_init(&d->read_bytes, 2097152, now);
-    aws_budget_init(&d->iterator_calls, 5, now);
+    aws_budget_init(&d->write_bytes, KINESIS_SHARD_WRITE_BYTES, now);
+    aws_budget_init(&d->write_records, KINESIS_SHARD_WRITE_RECORDS, now);
+    aws_budget_init(&d->read_calls, KINESIS_SHARD_READ_CALLS, now);
+    aws_budget_init(&d->read_bytes, KINESIS_SHARD_READ_BYTES, now);
+    aws_budget_init(&d->iterator_calls, KINESIS_SHARD_ITERATORS, now);
     s->shards[s->shard_count++] = d;
     return d;
 }
@@ -74,7 +74,40 @@ static bool sort_open(stream *s) {
     mem_free(s->open);
     s->open = open;
     s->open_count = n;
+    s->open_room = s->shard_count;
     return true;
+}
+
+/* The place among the open shards of the one that holds `h`. */
+static uint32_t open_index(const stream *s, hash_key h) {
+    uint32_t low = 0, high = s->open_count;
+    while (high - low > 1) {
+        uint32_t middle = (low + high) / 2;
+        if (s->open[middle]->first <= h)
+            low = middle;
+        else
+            high = middle;
+    }
+    return low;
+}
+
+static bool open_reserve(stream *s, uint32_t more) {
+    if (s->open_count + more <= s->open_room) return true;
+    uint32_t room = s->open_room * 2 + more;
+    shard **open = mem_realloc(s->open, room * sizeof(shard *));
+    if (!open) return false;
+    s->open = open;
+    s->open_room = room;
+    return true;
+}
+
+/* Puts the shard made last, or the `fresh` made last, in the places of `old` open ones: a stream
+ * that gets thousands of shards at once is not sorted anew for each. There is room. */
+static void open_replace(stream *s, hash_key first, uint32_t old, uint32_t fresh) {
+    uint32_t at = open_index(s, first), behind = s->open_count - at - old;
+    memmove(s->open + at + fresh, s->open + at + old, behind * sizeof(shard *));
+    memcpy(s->open + at, s->shards + s->shard_count - fresh, fresh * sizeof(shard *));
+    s->open_count = s->open_count - old + fresh;
 }
 
 shard *stream_add_shard(stream *s, hash_key first, hash_key last, int32_t parent, int32_t adjacent,
@@ -91,15 +124,7 @@ bool stream_settle(stream *s) {
 }
 
 shard *stream_shard_for(stream *s, hash_key h) {
-    uint32_t low = 0, high = s->open_count;
-    while (high - low > 1) {
-        uint32_t middle = (low + high) / 2;
-        if (s->open[middle]->first <= h)
-            low = middle;
-        else
-            high = middle;
-    }
-    return s->open[low];
+    return s->open[open_index(s, h)];
 }
 
 shard *stream_shard(stream *s, weir_str id) {
@@ -187,11 +212,12 @@ static void shard_close(stream *s, shard *d, int64_t now) {
 bool stream_split(stream *s, shard *d, hash_key at) {
     if (d->closed_ms || at <= d->first || at > d->last) return false;
     int64_t now = kinesis_now(s->of);
-    if (!shard_add(s, d->first, at - 1, (int32_t)d->index, -1, now) ||
+    if (!open_reserve(s, 1) || !shard_add(s, d->first, at - 1, (int32_t)d->index, -1, now) ||
         !shard_add(s, at, d->last, (int32_t)d->index, -1, now))
         return false;
     shard_close(s, d, now);
-    return sort_open(s);
+    open_replace(s, d->first, 1, 2);
+    return true;
 }
 
 bool stream_merge(stream *s, shard *a, shard *b) {
@@ -203,7 +229,8 @@ bool stream_merge(stream *s, shard *a, shard *b) {
         return false;
     shard_close(s, a, now);
     shard_close(s, b, now);
-    return sort_open(s);
+    open_replace(s, low->first, 2, 1);
+    return true;
 }
 
 /* ---- streams ---- */
@@ -215,20 +242,24 @@ static const char *partition_of(const char *region) {
 }
 
 /* True when the boundaries that are wanted are there: first the splits, in the next round the
- * merges, so that readers see a generation in between, as the service makes it. */
+ * merges, so that readers see a generation in between, as the service makes it. Splits begin in the
+ * middle, so that a stream that grows by far has few generations of shards, not one a split. */
 static bool resize_step(stream *s) {
-    uint32_t n = s->change_count;
+    uint32_t n = s->change_count, stride = 1, k = 1;
     bool split = false;
-    for (uint32_t i = 1; i < n; i++) {
-        hash_key at = hash_key_even(i, n);
-        shard *d = stream_shard_for(s, at);
-        if (d->first != at && stream_split(s, d, at)) split = true;
+    while (stride < n) stride *= 2;
+    for (; stride; stride /= 2) {
+        for (uint32_t i = stride; i < n; i += 2 * stride) {
+            hash_key at = hash_key_even(i, n);
+            shard *d = stream_shard_for(s, at);
+            if (d->first != at && stream_split(s, d, at)) split = true;
+        }
     }
     if (split && s->open_count > n) return false;
     for (uint32_t i = 0; i + 1 < s->open_count;) {
         shard *low = s->open[i], *high = s->open[i + 1];
-        bool wanted = false;
-        for (uint32_t k = 1; k < n && !wanted; k++) wanted = hash_key_even(k, n) == high->first;
+        while (k < n && hash_key_even(k, n) < high->first) k++;
+        bool wanted = k < n && hash_key_even(k, n) == high->first;
         if (wanted || !stream_merge(s, low, high)) i++;
     }
     return true;
@@ -259,9 +290,13 @@ void stream_change(stream *s, stream_status status) {
 }
 
 void stream_grow(stream *s) {
-    if (!s->on_demand || s->status != ACTIVE || s->open_count > KINESIS_SHARDS_MAX / 2) return;
+    uint32_t most = kinesis_on_demand_max(local_settings(s->of->home)->region);
+    int64_t now = kinesis_now(s->of);
+    if (!s->on_demand || s->status != ACTIVE || s->open_count >= most) return;
+    if (s->grown_ms && now - s->grown_ms < KINESIS_GROW_MS) return;
+    s->grown_ms = now;
     s->change = CHANGE_COUNT;
-    s->change_count = s->open_count * 2;
+    s->change_count = s->open_count > most / 2 ? most : s->open_count * 2;
     stream_change(s, UPDATING);
 }
 
@@ -276,8 +311,8 @@ stream *stream_new(kinesis *k, weir_str name, uint32_t shards, stream_status sta
     s->name = aws_text(name);
     s->arn = aws_text(str_make(arn, n > 0 ? (size_t)n : 0));
     s->created_ms = kinesis_now(k);
-    s->retention_h = 24;
-    s->record_kib = 1024;
+    s->retention_h = KINESIS_RETENTION_H_MIN;
+    s->record_kib = KINESIS_RECORD_KIB;
     s->timer = server_timer_new(local_server(k->home), changed, s);
     bool ok = s->name && s->arn && s->timer;
     for (uint32_t i = 0; ok && i < shards; i++)
@@ -307,6 +342,7 @@ void stream_free(stream *s) {
     mem_free(s->shards);
     mem_free(s->open);
     mem_free(s->kms_key);
+    mem_free(s->policy);
     mem_free(s->name);
     mem_free(s->arn);
     mem_free(s);

@@ -18,16 +18,46 @@
 #include "base/map.h"
 #include "kinesis/numbers.h"
 
-#define KINESIS_CHANGE_MS 100    /* CREATING, UPDATING, DELETING last so long */
-#define KINESIS_TOKEN_MS 300000  /* iterators and tokens live so long */
+#define KINESIS_CHANGE_MS 100   /* CREATING, UPDATING, DELETING last so long */
+#define KINESIS_TOKEN_MS 300000 /* iterators and tokens live so long */
+#define KINESIS_DAY_MS 86400000
+
+/* Limits. Where a line names no source it is the API's model or its documentation; "quotas" is the
+ * page of quotas and limits of the developer guide. Texts of errors are made from these. */
 #define KINESIS_RECORDS_MAX 500u /* of one PutRecords */
+#define KINESIS_RECORD_KIB 1024  /* MaxRecordSizeInKiB: the least, and without one */
+#define KINESIS_RECORD_KIB_MAX 10240
+#define KINESIS_RECORD_MAX ((uint32_t)KINESIS_RECORD_KIB_MAX << 10)
+#define KINESIS_REQUEST_MAX (5u << 20)        /* of one PutRecords */
+#define KINESIS_REQUEST_LARGE_MAX (10u << 20) /* where records may be larger than usual */
 #define KINESIS_READ_MAX (10u << 20)
 #define KINESIS_READ_RECORDS_MAX 10000u
+#define KINESIS_PAGE_MAX 10000u           /* the largest Limit or MaxResults of most listings */
+#define KINESIS_SHARD_WRITE_BYTES 1048576 /* into one shard a second; quotas, as the next four */
+#define KINESIS_SHARD_WRITE_RECORDS 1000
+#define KINESIS_SHARD_READ_BYTES 2097152 /* out of one, or to one consumer of it */
+#define KINESIS_SHARD_READ_CALLS 5
+#define KINESIS_SHARD_ITERATORS 5
+#define KINESIS_RETENTION_H_MIN 24
+#define KINESIS_RETENTION_H_MAX 8760
+#define KINESIS_CREATING_MAX 5u /* streams, and consumers of one stream, in CREATING at once */
 #define KINESIS_CONSUMERS_MAX 20u
 #define KINESIS_TAGS_MAX 50u
-#define KINESIS_SHARDS_MAX 10000u
-#define KINESIS_RESIZES_MAX 10u /* of a stream in KINESIS_DAY_MS */
-#define KINESIS_DAY_MS 86400000
+#define KINESIS_SHARDS_MAX 10000u /* of one provisioned stream */
+#define KINESIS_RESIZES_MAX 10u   /* of a stream in KINESIS_DAY_MS */
+/* Open shards of all provisioned streams of the account; quotas, as the next three. */
+#define KINESIS_ACCOUNT_SHARDS 200u
+#define KINESIS_ACCOUNT_SHARDS_LARGE 500u /* where aws_region_is_large */
+#define KINESIS_ON_DEMAND_STREAMS_MAX 50u
+#define KINESIS_ON_DEMAND_SHARDS 4u /* a new one takes 4 MiB/s */
+/* What an on-demand stream is scaled to at most, by itself or as warm throughput: 200 MiB/s, and
+ * 10 GiB/s where aws_region_is_large (quotas). A shard takes one MiB/s, so as many shards. */
+#define KINESIS_ON_DEMAND_SHARDS_MAX 200u
+#define KINESIS_ON_DEMAND_SHARDS_LARGE_MAX 10240u
+/* The developer guide promises on-demand streams twice their peak, and throttling where traffic
+ * more than doubles within 15 minutes. */
+#define KINESIS_GROW_MS (15 * 60000)
+#define KINESIS_COMMITMENT_MS KINESIS_DAY_MS /* the least time of a billing commitment */
 #define KINESIS_RATES 32
 
 typedef struct block {
@@ -70,6 +100,7 @@ typedef struct consumer {
     int64_t created_ms;
     bool deleting;
     aws_tags tags;
+    char *policy; /* of the resource, or NULL */
     struct subscription *subscriptions;
 } consumer;
 
@@ -80,15 +111,19 @@ typedef struct stream {
     char *name, *arn;
     stream_status status;
     bool on_demand;
+    bool counted;     /* within the account's shards: made by CreateStream */
+    int64_t warm_mib; /* WarmThroughputMiBps, 0 without */
+    int64_t grown_ms; /* when it last grew by itself, 0: never */
     int64_t created_ms;
     int64_t retention_h;
     int64_t record_kib; /* MaxRecordSizeInKiB */
     char *kms_key;      /* NULL: not encrypted */
+    char *policy;       /* of the resource, or NULL */
     aws_tags tags;
     shard **shards;
     uint32_t shard_count, shard_room;
     shard **open; /* by hash key */
-    uint32_t open_count;
+    uint32_t open_count, open_room;
     consumer *consumers;
     server_timer *timer; /* of the change of status that goes on */
     /* What that change is: a split, a merge, or a number of shards. */
@@ -98,8 +133,16 @@ typedef struct stream {
     hash_key change_at;
 } stream;
 
+/* The account's MinimumThroughputBillingCommitment. */
+typedef struct commitment {
+    int64_t started_ms; /* 0: never */
+    int64_t ended_ms;   /* 0: it goes on; in the future: its end is ordered */
+} commitment;
+
 typedef struct kinesis {
     local *home;
+    commitment billing;
+    uint32_t account_shards;
     map *streams;
     aws_budget rates[KINESIS_RATES]; /* by place in kinesis.c's table */
     bool limits;                     /* throughput and rates are enforced */
@@ -126,7 +169,8 @@ shard *stream_add_shard(stream *s, hash_key first, hash_key last, int32_t parent
                         int64_t created_ms);
 bool stream_settle(stream *s);
 void stream_free(stream *s);
-/* On-demand streams get twice the shards when one of them had to refuse a write. */
+/* On-demand streams get twice the shards when one of them had to refuse a write: once in
+ * KINESIS_GROW_MS, whatever is refused meanwhile, and up to kinesis_on_demand_max. */
 void stream_grow(stream *s);
 /* Begins what `change` says: UPDATING now, done KINESIS_CHANGE_MS later. */
 void stream_change(stream *s, stream_status status);
@@ -217,10 +261,33 @@ void consumer_free(consumer *c);
 void consumer_end_subscriptions(kinesis *k, consumer *c, const char *exception,
                                 const char *message);
 
-/* ValidationException in the service's words. */
-void kinesis_invalid(aws_call *call, weir_str value, const char *field, const char *constraint);
+/* ValidationException in the service's words: `format` says the constraint. */
+void kinesis_invalid(aws_call *call, weir_str value, const char *field, const char *format, ...)
+    __attribute__((format(printf, 4, 5)));
+/* Whether lo <= value <= hi; if not, the call has failed. */
+bool kinesis_between(aws_call *call, int64_t value, const char *field, int64_t lo, int64_t hi);
+/* The stream that has this ARN, or whose consumer (then *of_stream) has it. NULL: none. */
+stream *kinesis_resource(kinesis *k, weir_str arn, consumer **of_stream);
 /* False: the call has failed for calling too often. */
 bool kinesis_rate(aws_call *call);
+
+/* ---- the account: account.c, warm.c ---- */
+
+/* By region: the account's limit unless another was set, and that of one on-demand stream. */
+uint32_t kinesis_account_shards_of(const char *region);
+uint32_t kinesis_on_demand_max(const char *region);
+bool kinesis_committed(const kinesis *k); /* to billing of a minimum, now */
+/* Whether the account may have `more` open shards of provisioned streams, or one more on-demand
+ * stream. False: the call has failed. */
+bool kinesis_may_add_shards(aws_call *call, int64_t more);
+bool kinesis_may_add_on_demand(aws_call *call);
+/* Reads WarmThroughputMiBps of a stream that is (going to be) in that mode; absent leaves *mib as
+ * it is. False: the call has failed. */
+bool kinesis_warm_of(aws_call *call, bool on_demand, int64_t *mib);
+/* "WarmThroughput", if the stream has one. */
+void kinesis_write_warm(aws_out *o, const stream *s);
+/* The open shards that an on-demand stream of that throughput has at least. */
+uint32_t kinesis_warm_shards(int64_t mib);
 
 /* subscribe.c */
 void kinesis_subscribe(aws_call *call);
@@ -242,6 +309,12 @@ void kinesis_start_encryption(aws_call *call);
 void kinesis_stop_encryption(aws_call *call);
 void kinesis_update_max_record_size(aws_call *call);
 void kinesis_update_stream_mode(aws_call *call);
+void kinesis_update_warm_throughput(aws_call *call);
+void kinesis_describe_account_settings(aws_call *call);
+void kinesis_update_account_settings(aws_call *call);
+void kinesis_put_policy(aws_call *call);
+void kinesis_get_policy(aws_call *call);
+void kinesis_delete_policy(aws_call *call);
 void kinesis_enable_monitoring(aws_call *call);
 void kinesis_disable_monitoring(aws_call *call);
 void kinesis_add_tags(aws_call *call);

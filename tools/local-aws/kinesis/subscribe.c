@@ -17,7 +17,6 @@
 #define GATHER_MS 10           /* puts of so long go out together */
 #define EVENT_BYTES (1u << 20) /* data of one event, at least a record */
 #define PENDING_MAX ((size_t)4 << 20)
-#define RATE 2097152.0
 
 typedef struct subscription {
     struct subscription *next;
@@ -242,7 +241,7 @@ static void begin(aws_call *call, subscription *u, uint64_t position) {
     u->frames = 0;
     u->started_ms = now;
     u->said_ms = now;
-    aws_budget_init(&u->bytes, RATE, now);
+    aws_budget_init(&u->bytes, KINESIS_SHARD_READ_BYTES, now);
     exchange_header_f(x, "x-amzn-requestid", "%s", call->request_id);
     exchange_header(x, "content-type", STR("application/vnd.amazon.eventstream"));
     aws_release(call);

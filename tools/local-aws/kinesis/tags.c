@@ -16,7 +16,8 @@ bool kinesis_add_tag_map(aws_call *call, aws_tags *t, const weir_value *in) {
         if (key[1].type != WEIR_V_STRING || aws_characters(k) < 1 || aws_characters(k) > KEY_MAX ||
             aws_characters(v) > VALUE_MAX) {
             kinesis_invalid(call, k, "tags",
-                            "Map keys must have length between 1 and 128, values at most 256");
+                            "Map keys must have length between 1 and %u, values at most %u",
+                            KEY_MAX, VALUE_MAX);
             return false;
         }
         fresh += !aws_tags_has(t, k);
@@ -39,7 +40,8 @@ bool kinesis_add_tag_map(aws_call *call, aws_tags *t, const weir_value *in) {
 
 static bool remove_list(aws_call *call, aws_tags *t, const weir_value *keys) {
     if (!keys || keys->type != WEIR_V_ARRAY || keys->size < 1 || keys->size > KINESIS_TAGS_MAX) {
-        kinesis_invalid(call, STR("..."), "tagKeys", "Member must have length between 1 and 50");
+        kinesis_invalid(call, STR("..."), "tagKeys", "Member must have length between 1 and %u",
+                        KINESIS_TAGS_MAX);
         return false;
     }
     const weir_value *key = keys + 1;
@@ -71,10 +73,7 @@ void kinesis_list_tags(aws_call *call) {
     stream *s = kinesis_rate(call) ? stream_of_call(call) : NULL;
     if (!s) return;
     int64_t limit = weir_json_get_i64(call->in, "Limit", KINESIS_TAGS_MAX);
-    if (limit < 1 || limit > (int64_t)KINESIS_TAGS_MAX) {
-        kinesis_invalid(call, STR("..."), "limit", "Member must be between 1 and 50");
-        return;
-    }
+    if (!kinesis_between(call, limit, "limit", 1, KINESIS_TAGS_MAX)) return;
     weir_str from = aws_in_str(call, "ExclusiveStartTagKey");
     aws_out *o = &call->out;
     aws_out_open(o, NULL);
@@ -94,17 +93,10 @@ void kinesis_list_tags(aws_call *call) {
 /* ---- of anything with an ARN ---- */
 
 static aws_tags *of_resource(aws_call *call) {
-    kinesis *k = call->state;
     weir_str arn = aws_in_str(call, "ResourceARN");
-    size_t cursor = 0;
-    weir_str name;
-    void *value;
-    while (arn.ptr && map_next(k->streams, &cursor, &name, &value)) {
-        stream *s = value;
-        if (str_eq_z(arn, s->arn)) return &s->tags;
-        for (consumer *c = s->consumers; c; c = c->next)
-            if (str_eq_z(arn, c->arn)) return &c->tags;
-    }
+    consumer *c;
+    stream *s = kinesis_resource(call->state, arn, &c);
+    if (s) return c ? &c->tags : &s->tags;
     aws_fail(call, &KINESIS_NOT_FOUND, "Resource %.*s not found.", STR_FMT(arn));
     return NULL;
 }
