@@ -1,8 +1,10 @@
 """weir-local as a fixture: started on a port of its own, its clock and its faults at hand."""
 
+import http.client
 import json
 import shutil
 import subprocess
+import urllib.error
 import urllib.request
 import warnings
 
@@ -75,9 +77,15 @@ class LocalAws:
                                           max_pool_connections=16))
 
     def admin(self, method, what, body=None):
+        """Rules about connections hold for these, too: an end that came first is tried again."""
         data = None if body is None else json.dumps(body).encode()
         request = urllib.request.Request(f"{self.endpoint}/_weir/{what}", data=data, method=method)
-        return json.load(urllib.request.urlopen(request, timeout=10))
+        for left in reversed(range(20)):
+            try:
+                return json.load(urllib.request.urlopen(request, timeout=10))
+            except (ConnectionError, http.client.HTTPException, urllib.error.URLError) as error:
+                if isinstance(error, urllib.error.HTTPError) or left == 0 or self.process.poll() is not None:
+                    raise
 
     def now(self):
         """The services' clock, in seconds."""
