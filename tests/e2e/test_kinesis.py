@@ -9,7 +9,7 @@ import time
 import pytest
 
 from processes import wait_for
-from weir import FAILED, OK, bytes_below, framed, lines_of, pipeline, wait_bytes
+from weir import CONFIG, OK, bytes_below, framed, lines_of, pipeline, wait_bytes
 
 FRAMES = {"type": "raw", "framing": "length"}
 KEYS = {"AWS_ACCESS_KEY_ID": "local", "AWS_SECRET_ACCESS_KEY": "local-secret"}
@@ -178,7 +178,7 @@ def test_a_certificate_that_nobody_vouches_for_is_refused(weir, kinesis):
     result = weir.run_pipeline(pipeline(
         {"in": source(kinesis.tls_endpoint, stream)}, {"out": {"type": "blackhole", "input": "in"}},
         settings={"start_timeout": "5s"}), env=KEYS)
-    assert result.status == FAILED and "certificate" in result.err.lower(), result
+    assert result.status == CONFIG and "certificate" in result.err.lower(), result
 
 
 @pytest.mark.parametrize("wire", ["auto", "json"])
