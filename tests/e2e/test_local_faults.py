@@ -608,13 +608,18 @@ def test_a_body_through_a_small_window(unsigned, window):
     body = json.dumps({"StreamName": "one", "PartitionKey": "k", "Data": base64.b64encode(bytes(size)).decode()})
     request = unsigned.port_file.with_name("request")
     request.write_text(body)
+    # The first request is for the settings to be known: what a client sends before it has read them may
+    # be more than they allow, and HTTP/2 libraries now and then disagree about what holds then.
+    url = unsigned.tls_endpoint.replace("127.0.0.1", "localhost")
+    common = ["-sS", "--http2", "--max-time", "60", "--noproxy", "*", "--cacert", unsigned.ready["certificate"],
+              "-H", "Expect:", "-H", "Content-Type: application/x-amz-json-1.1"]
     done = subprocess.run(
-        ["curl", "-sS", "--http2", "--max-time", "60", "--noproxy", "*", "--cacert", unsigned.ready["certificate"],
-         "-H", "X-Amz-Target: Kinesis_20131202.PutRecord", "-H", "Expect:",
-         "-H", "Content-Type: application/x-amz-json-1.1", "--data-binary", f"@{request}",
-         unsigned.tls_endpoint.replace("127.0.0.1", "localhost")], capture_output=True, text=True)
+        ["curl", *common, "-H", "X-Amz-Target: Kinesis_20131202.ListStreams", "-o", "/dev/null", "-d", "{}", url,
+         "--next", *common, "-H", "X-Amz-Target: Kinesis_20131202.PutRecord", "--data-binary", f"@{request}", url],
+        capture_output=True, text=True)
     assert done.returncode == 0 and json.loads(done.stdout)["ShardId"] == SHARD, done
-    assert asked(unsigned, operation="PutRecord")[0]["body_size"] == len(body)
+    first, second = asked(unsigned)
+    assert first["connection"] == second["connection"] and second["body_size"] == len(body)
 
 
 def test_the_journal(local):
