@@ -45,7 +45,8 @@ class Judge:
         self.process = subprocess.Popen(
             [BUILD / "tests" / "call_judge", service, *(f"{k}={v}" for k, v in options.items())],
             stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
-            env={k: v for k, v in os.environ.items() if not k.startswith("AWS_")})
+            env={k: v for k, v in os.environ.items()
+                 if not k.startswith("AWS_") and not k.lower().endswith("_proxy")})
 
     def __enter__(self):
         return self
